@@ -1,0 +1,2 @@
+//! Peerloom server.
+fn main() {}
