@@ -1,0 +1,228 @@
+/**
+ * Peerloom: talk directly from one web page to another.
+ *
+ * Importing this module touches no browser API and loads no WebAssembly; {@link connect} (or {@link init}) does.
+ */
+
+/** A value that JSON can carry. User data is one of these, at most 4096 bytes as JSON text. */
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
+
+/**
+ * What a message may carry: a string, a JSON value, an ArrayBuffer or one of its views, a Blob, Date, Map, Set, BigInt,
+ * `undefined`, at any depth up to 64. At most 16 MiB in all. Anything else rejects with `invalid_data` at `send`.
+ */
+export type Data =
+  | string
+  | number
+  | boolean
+  | bigint
+  | null
+  | undefined
+  | ArrayBuffer
+  | ArrayBufferView
+  | Blob
+  | Date
+  | ReadonlyMap<Data, Data>
+  | ReadonlySet<Data>
+  | readonly Data[]
+  | { readonly [key: string]: Data };
+
+/** Every code that {@link PeerloomError.code} can be. `docs/errors.md` has the cause and remedy of each. */
+export type ErrorCode = keyof typeof import("./errors.js").errors;
+
+/** The one kind of error that this library throws, rejects with, or reports. */
+export class PeerloomError extends Error {
+  readonly name: "PeerloomError";
+  /** Stable: compare with this, never with the message. */
+  readonly code: ErrorCode;
+  /** What the page or its user can do about it, in one sentence. */
+  readonly remedy: string;
+  /** What exactly happened this time, e.g. the name that was refused. */
+  readonly detail: string;
+  /** Milliseconds after which another try may succeed, where the server said so. */
+  readonly retryAfter?: number;
+  /** The browser's own error, if there was one. */
+  readonly cause?: unknown;
+}
+
+/** `"idle"` before open; `"recovering"` while the session with the server is being restored. */
+export type ClientState = "idle" | "connecting" | "online" | "recovering" | "closed";
+
+/** `"relayed"`: messages travel through the server because no direct link could be made (yet). */
+export type PeerState = "offline" | "connecting" | "live" | "recovering" | "relayed";
+
+/** Why somebody is no longer a member. */
+export type LeaveReason = "left" | "timed_out" | "kicked" | "replaced";
+
+/** Which media one is willing to give and take in a thread. */
+export interface ThreadMedia {
+  audio?: boolean;
+  video?: boolean;
+}
+
+export interface ClientOptions {
+  /** 1 to 128 bytes, no control characters. Left out: the server assigns an unguessable one. */
+  id?: string;
+  /** `ws:`, `wss:`, `http:` or `https:` address. Default: the page's own origin, path `/peerloom`. */
+  server?: string | URL;
+  /** What the server's operator gave this user. Needless with `peerloom-server --dev`. */
+  token?: string;
+  /** Seen by others as `peer.userData`. */
+  userData?: Json;
+  /** Default: what the server hands out, else none (host candidates only). */
+  iceServers?: RTCIceServer[];
+  /** `"relay"`: no host or reflexive address leaves this page. Default `"all"`. */
+  privacy?: "all" | "relay";
+  /** Milliseconds until `open()` gives up on a server that does not answer. Default 15000. */
+  timeout?: number;
+}
+
+export interface Message<From = Peer> {
+  readonly from: From;
+  readonly data: Data;
+}
+
+export interface NamedMessage {
+  readonly from: Peer;
+  /** `undefined` for what `peer.send` sent. */
+  readonly name: string | undefined;
+  readonly data: Data;
+}
+
+export interface Presence {
+  readonly id: string;
+  /** The tag that was watched, if the news is about a tag. */
+  readonly tag?: string;
+  readonly online: boolean;
+}
+
+export interface Member {
+  readonly id: string;
+  /** This member's user data in this thread. */
+  readonly userData: Json | undefined;
+  readonly media: Readonly<Required<ThreadMedia>>;
+  readonly peer: Peer;
+}
+
+export interface ClientEvents {
+  state: ClientState;
+  message: NamedMessage;
+  presence: Presence;
+  error: PeerloomError;
+}
+
+export interface PeerEvents {
+  state: PeerState;
+  message: NamedMessage;
+  update: Peer;
+}
+
+export interface ThreadEvents {
+  join: Member;
+  leave: { readonly member: Member; readonly reason: LeaveReason };
+  update: Member;
+  message: Message<Member>;
+}
+
+/** What every object with events has. */
+export interface Emitter<Events> {
+  /** Calls `listener` at every `name` event; returns the function that ends that. */
+  on<Name extends keyof Events>(name: Name, listener: (argument: Events[Name]) => void): () => void;
+  /** Calls `listener` at the next `name` event only. */
+  once<Name extends keyof Events>(name: Name, listener: (argument: Events[Name]) => void): () => void;
+  /** Ends what `on` or `once` began; without `listener`, for all listeners of `name`. */
+  off<Name extends keyof Events>(name: Name, listener?: (argument: Events[Name]) => void): void;
+}
+
+export interface RequestOptions {
+  /** Milliseconds until the request rejects with `timeout`. Default 30000. */
+  timeout?: number;
+  /** Aborting rejects with `aborted`. */
+  signal?: AbortSignal;
+}
+
+/** What this browser can do; every field is known without connecting. */
+export interface Supported {
+  readonly webrtc: boolean;
+  readonly dataChannels: boolean;
+  readonly media: boolean;
+  readonly screen: boolean;
+  readonly webSocket: boolean;
+  readonly webAssembly: boolean;
+}
+
+/** This page's session with a signalling server. */
+export class Client implements Emitter<ClientEvents> {
+  static readonly supported: Supported;
+  constructor(options?: ClientOptions);
+  /** The id that others reach this client under; empty until it is online for the first time, unless chosen. */
+  readonly id: string;
+  readonly state: ClientState;
+  /** This client's own data; {@link setUserData} changes it. */
+  readonly userData: Json | undefined;
+  /** Every peer that this client knows of now. */
+  readonly peers: ReadonlyMap<string, Peer>;
+  /** The threads that this client is a member of. */
+  readonly threads: ReadonlyMap<string, Thread>;
+  /** Loads the wasm, connects, and resolves once the server has admitted this client. */
+  open(): Promise<this>;
+  /** The peer of that id, the same object every time. Makes no link by itself. */
+  peer(id: string): Peer;
+  /** Joins a thread (again: changes what is allowed there). Without an id, a new unguessable one is made. */
+  thread(id?: string, options?: { media?: ThreadMedia; userData?: Json }): Promise<Thread>;
+  /** Adds tags to this client, so that it can be found and watched under them. */
+  tag(...tags: string[]): void;
+  untag(...tags: string[]): void;
+  /** Asks for `presence` events about ids and tags: the present state first, then each change. */
+  watch(...names: string[]): void;
+  unwatch(...names: string[]): void;
+  setUserData(userData: Json): void;
+  /** Sends to an id, to everybody who carries a tag, or to several of these. Resolves when all of them have it. */
+  send(to: string | readonly string[], name: string, data?: Data): Promise<void>;
+  /** Asks one client (the first one that carries the tag, for a tag) and resolves with the reply of its handler. */
+  request(to: string, name: string, data?: Data, options?: RequestOptions): Promise<Data>;
+  /** Answers requests of that name; what `handler` throws reaches the asker as `request_failed`. */
+  handle(name: string, handler: (data: Data, from: Peer) => Data | Promise<Data>): () => void;
+  /** Leaves everything. Others are told at once. Resolves when the browser has let go of all connections. */
+  close(): Promise<void>;
+  on<Name extends keyof ClientEvents>(name: Name, listener: (argument: ClientEvents[Name]) => void): () => void;
+  once<Name extends keyof ClientEvents>(name: Name, listener: (argument: ClientEvents[Name]) => void): () => void;
+  off<Name extends keyof ClientEvents>(name: Name, listener?: (argument: ClientEvents[Name]) => void): void;
+}
+
+/** Another client, as seen from here; owns the one link to it. */
+export class Peer implements Emitter<PeerEvents> {
+  private constructor();
+  readonly id: string;
+  readonly state: PeerState;
+  readonly userData: Json | undefined;
+  /** Resolves when the other side has it; rejects when it can't be known to have it. Order is kept. */
+  send(data: Data): Promise<void>;
+  on<Name extends keyof PeerEvents>(name: Name, listener: (argument: PeerEvents[Name]) => void): () => void;
+  once<Name extends keyof PeerEvents>(name: Name, listener: (argument: PeerEvents[Name]) => void): () => void;
+  off<Name extends keyof PeerEvents>(name: Name, listener?: (argument: PeerEvents[Name]) => void): void;
+}
+
+/** A room: its members, their user data, the media that they allow in it. */
+export class Thread implements Emitter<ThreadEvents> {
+  private constructor();
+  readonly id: string;
+  /** The page's own address with this thread as its hash: what to send to those whom one invites. */
+  readonly link: string;
+  /** The others in this thread, by id. A new Map at each change, so that two can be compared. */
+  readonly members: ReadonlyMap<string, Member>;
+  /** To every member, in order. Resolves when all of those who are still members have it. */
+  send(data: Data): Promise<void>;
+  setMedia(media: ThreadMedia): void;
+  setUserData(userData: Json): void;
+  leave(): Promise<void>;
+  on<Name extends keyof ThreadEvents>(name: Name, listener: (argument: ThreadEvents[Name]) => void): () => void;
+  once<Name extends keyof ThreadEvents>(name: Name, listener: (argument: ThreadEvents[Name]) => void): () => void;
+  off<Name extends keyof ThreadEvents>(name: Name, listener?: (argument: ThreadEvents[Name]) => void): void;
+}
+
+/** `new Client(options)` and `await client.open()` in one. */
+export function connect(options?: ClientOptions): Promise<Client>;
+
+/** Loads the wasm ahead of time; `source` is where it is, if not beside this module. */
+export function init(source?: string | URL | Request | Response | BufferSource | WebAssembly.Module): Promise<void>;
