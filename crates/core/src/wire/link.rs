@@ -1,0 +1,130 @@
+//! What two clients say to each other over their link: on data channel 0, or inside the server's `Relay` frames when no
+//! direct path exists. The numbers are the same on both ways.
+//!
+//! An item is serialized once, when it is sent, and a data frame is a [`LinkHeader`] followed by such items; so a
+//! message to a whole thread is encoded once, and a repeated frame costs a copy.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::limits;
+use super::name::{Name, ThreadId};
+use super::value::{Body, Bytes, bounded};
+
+/// "I have everything of your stream `stream` up to, not including, number `next`."
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// The stream of the other side's; 0 if nothing came yet.
+    pub stream: u32,
+    /// The number that is expected next.
+    pub next: u64,
+}
+
+/// What stands before the items of a data frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkHeader {
+    /// The sender's stream: a number that grows whenever it begins to count anew. Never 0.
+    pub stream: u32,
+    /// The number of the first item; the others follow it.
+    pub first: u64,
+    /// What the sender has of the receiver.
+    pub acknowledged: Acknowledgement,
+}
+
+/// One frame of a link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkFrame {
+    /// Items, and an acknowledgement.
+    Data {
+        /// Stream, first number, acknowledgement.
+        header: LinkHeader,
+        /// At most [`limits::ITEMS_PER_FRAME`].
+        #[serde(deserialize_with = "items")]
+        items: Vec<Item>,
+    },
+    /// An acknowledgement alone.
+    Acknowledge {
+        /// What has arrived.
+        acknowledged: Acknowledgement,
+        /// Something is missing: send again from there on.
+        again: bool,
+    },
+    /// Are you there?
+    Ping {
+        /// Comes back in the answer.
+        token: u32,
+    },
+    /// Yes.
+    Pong {
+        /// From the question.
+        token: u32,
+    },
+    /// The sender is going away and will not come back as this instance.
+    Bye,
+}
+
+/// What is numbered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Item {
+    /// From `peer.send`.
+    Peer {
+        /// The content.
+        body: Body,
+    },
+    /// From `thread.send`.
+    Thread {
+        /// Both must be members of it.
+        thread: ThreadId,
+        /// The content.
+        body: Body,
+    },
+    /// From `client.send`.
+    Named {
+        /// The message's name.
+        name: Name,
+        /// The content.
+        body: Body,
+    },
+    /// From `client.request`.
+    Request {
+        /// The asker's number for it.
+        request: u32,
+        /// What is asked.
+        name: Name,
+        /// The content.
+        body: Body,
+    },
+    /// The answer to one.
+    Reply {
+        /// The asker's number.
+        request: u32,
+        /// How it went.
+        outcome: Outcome,
+    },
+    /// A piece of an item that is larger than [`limits::LINK_FRAME_TARGET`].
+    Part {
+        /// Whether the item is complete with it.
+        last: bool,
+        /// The piece of the item's binary encoding.
+        bytes: Bytes,
+    },
+    /// A number that turned out to carry nothing (its sender could not read the content).
+    Void,
+}
+
+/// How a request went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The handler's reply.
+    Done(Body),
+    /// The handler threw; its error's message.
+    Failed(String),
+    /// Nobody handles requests of that name.
+    Unhandled,
+}
+
+fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::Error> {
+    bounded(deserializer, limits::ITEMS_PER_FRAME)
+}
