@@ -1,0 +1,168 @@
+//! The cache in the user's cache directory: one folder per tool and version, so that a second checkout finds what the
+//! first one made. An entry is built beside its place and renamed into it under a lock, so a half-made one is never
+//! seen and two set-ups at once don't do the same work twice.
+
+use crate::shell::{Context, Failure, Result};
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// `${XDG_CACHE_HOME:-~/.cache}/peerloom`.
+#[derive(Debug)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+impl Cache {
+    /// Finds the cache directory and makes it if it isn't there.
+    pub fn open() -> Result<Self> {
+        let base = std::env::var_os("XDG_CACHE_HOME")
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+            .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
+            .ok_or_else(|| {
+                Failure::with_remedy(
+                    "there is no home directory to cache tools in",
+                    "set XDG_CACHE_HOME",
+                )
+            })?;
+        let root = base.join("peerloom");
+        for folder in ["locks", "tmp", "logs"] {
+            let folder = root.join(folder);
+            fs::create_dir_all(&folder).context(folder.display())?;
+        }
+        Ok(Self { root })
+    }
+
+    /// A folder that cargo builds into; shared by all checkouts, so that dependencies are compiled once.
+    pub fn target(&self, name: &str) -> PathBuf {
+        self.root.join("build").join(name)
+    }
+
+    /// Where the output of a step goes.
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.root.join("logs").join(format!("{name}.log"))
+    }
+
+    /// The place of an entry, if it has been made.
+    pub fn find(&self, key: &str) -> Option<PathBuf> {
+        Some(self.root.join(key)).filter(|place| place.is_dir())
+    }
+
+    /// The place of an entry; if there is none, `make` fills the folder that is its first argument, which then moves
+    /// to the place that is its second.
+    pub fn get_or_make(&self, key: &str, make: impl FnOnce(&Path, &Path) -> Result<()>) -> Result<PathBuf> {
+        let place = self.root.join(key);
+        if place.is_dir() {
+            return Ok(place);
+        }
+        let _lock = self.lock(key)?;
+        if place.is_dir() {
+            return Ok(place);
+        }
+        let draft = self.root.join("tmp").join(key);
+        remove(&draft)?;
+        fs::create_dir_all(&draft).context(draft.display())?;
+        make(&draft, &place)?;
+        fs::rename(&draft, &place).context(place.display())?;
+        Ok(place)
+    }
+
+    /// A scratch folder that is empty at first; the caller removes it.
+    pub fn scratch(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.root.join("tmp").join(name);
+        remove(&folder)?;
+        fs::create_dir_all(&folder).context(folder.display())?;
+        Ok(folder)
+    }
+
+    /// Waits until no other process holds this lock; it is held until the result is dropped.
+    pub fn lock(&self, name: &str) -> Result<File> {
+        lock(&self.root.join("locks").join(name))
+    }
+}
+
+/// Waits for the lock on a file, saying so if it takes long.
+pub fn lock(path: &Path) -> Result<File> {
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(path)
+        .context(path.display())?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            eprintln!(
+                "  waiting for another run that does the same ({})",
+                path.display()
+            );
+            file.lock().context(path.display())?;
+        }
+        Err(TryLockError::Error(error)) => return Err(error).context(path.display()),
+    }
+    Ok(file)
+}
+
+/// Removes a file or a folder, if it is there. A link is removed, not what it points to.
+pub fn remove(path: &Path) -> Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(_) => Ok(()),
+        Ok(data) if data.is_dir() => fs::remove_dir_all(path).context(path.display()),
+        Ok(_) => fs::remove_file(path).context(path.display()),
+    }
+}
+
+/// Copies what is in one folder into another.
+pub fn copy_all(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).context(to.display())?;
+    for entry in fs::read_dir(from).context(from.display())? {
+        let entry = entry.context(from.display())?;
+        let (source, place) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy_all(&source, &place)?;
+        } else {
+            fs::copy(&source, &place).context(source.display())?;
+        }
+    }
+    Ok(())
+}
+
+/// A hash of names and contents; the same everywhere and always, which the standard hasher doesn't promise.
+#[derive(Debug)]
+pub struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// The hash of nothing.
+    pub fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    /// Adds bytes (FNV-1a).
+    pub fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes.iter().chain(&[0xff]) {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    /// Adds a file, or all files of a folder; what isn't there counts as well.
+    pub fn add_path(&mut self, path: &Path) -> Result<()> {
+        if path.is_dir() {
+            let entries = fs::read_dir(path).context(path.display())?;
+            let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+            names.sort();
+            for name in names {
+                self.add(name.as_encoded_bytes());
+                self.add_path(&path.join(name))?;
+            }
+        } else if path.is_file() {
+            self.add(&fs::read(path).context(path.display())?);
+        } else {
+            self.add(b"absent");
+        }
+        Ok(())
+    }
+
+    /// The hash as text.
+    pub fn text(&self) -> String {
+        format!("{:016x}", self.0)
+    }
+}

@@ -1,0 +1,189 @@
+//! The npm package in `pkg/`: wasm-pack's output, the JavaScript of `js/` over it, and the hand-kept manifest. Built
+//! beside its place and moved there when it is whole, and not at all when nothing it is made of has changed.
+
+use crate::cache::{Cache, Fingerprint, copy_all, lock, remove};
+use crate::shell::{self, Context, Failure, Job, Result, command, prepend_path};
+use crate::toolchain::WasmToolchain;
+use crate::{node, tools};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// What the package is made of.
+const INPUTS: [&str; 8] = [
+    "src",
+    "crates/core/src",
+    "crates/core/Cargo.toml",
+    "js",
+    "Cargo.toml",
+    "Cargo.lock",
+    "pkg.json",
+    "README.md",
+];
+
+/// The stand-in for the version in `pkg.json`.
+const PLACEHOLDER: &str = "\"version\": \"0.0.0\"";
+
+/// How much care goes into a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// What is published: small.
+    Release,
+    /// Quick to build, with debug assertions.
+    Dev,
+}
+
+/// What building for the browser needs.
+#[derive(Debug, Clone)]
+pub struct Kit {
+    /// The compiler.
+    pub toolchain: WasmToolchain,
+    /// Folders for `PATH`: wasm-pack, wasm-bindgen, and wasm-opt.
+    pub path: Vec<PathBuf>,
+}
+
+impl Kit {
+    /// Sets everything up; what doesn't depend on each other at the same time.
+    pub fn ensure(cache: &Cache, root: &Path) -> Result<Self> {
+        Self::ensure_beside(cache, root, Vec::new())
+    }
+
+    /// The same, with other jobs running meanwhile.
+    pub fn ensure_beside(cache: &Cache, root: &Path, jobs: Vec<Job<'_>>) -> Result<Self> {
+        let toolchain = Mutex::new(None);
+        let path = Mutex::new(Vec::new());
+        let mut all: Vec<Job<'_>> = vec![
+            Box::new(|| {
+                let found = WasmToolchain::ensure(cache)?;
+                toolchain
+                    .lock()
+                    .map_err(|_| "set-up was interrupted")?
+                    .replace(found);
+                Ok(())
+            }),
+            Box::new(|| {
+                let folders = tools::ensure_wasm(cache, root)?;
+                path.lock().map_err(|_| "set-up was interrupted")?.extend(folders);
+                Ok(())
+            }),
+            Box::new(|| {
+                let modules = node::ensure(cache, root)?;
+                path.lock()
+                    .map_err(|_| "set-up was interrupted")?
+                    .push(modules.join(".bin"));
+                Ok(())
+            }),
+        ];
+        all.extend(jobs);
+        shell::together(all)?;
+        let toolchain = toolchain
+            .into_inner()
+            .ok()
+            .flatten()
+            .ok_or("set-up found no compiler")?;
+        let path = path.into_inner().map_err(|_| "set-up was interrupted")?;
+        Ok(Self { toolchain, path })
+    }
+
+    /// Makes a command use them, and build into the folder that all checkouts share.
+    pub fn apply(&self, cache: &Cache, command: &mut std::process::Command) {
+        self.toolchain.apply(command);
+        prepend_path(command, &self.path);
+        // Tools before the compiler would do as well; only what is in neither comes from the machine.
+        if let Some(bin) = self.toolchain.bin() {
+            prepend_path(command, &[bin.to_owned()]);
+        }
+        command.env(
+            "CARGO_TARGET_DIR",
+            cache.target(&format!("wasm-{}", self.toolchain.id())),
+        );
+    }
+}
+
+/// Builds the package unless it is there already.
+pub fn build(cache: &Cache, root: &Path, kit: &Kit, mode: Mode) -> Result<PathBuf> {
+    let pkg = root.join("pkg");
+    let own = root.join("target/xtask");
+    fs::create_dir_all(&own).context(own.display())?;
+    let _lock = lock(&own.join("pkg.lock"))?;
+    let stamp = own.join("pkg.stamp");
+    let state = fingerprint(root, kit, mode)?;
+    if pkg.join("package.json").is_file() && fs::read_to_string(&stamp).is_ok_and(|old| old == state) {
+        eprintln!("✓ pkg/ is up to date");
+        return Ok(pkg);
+    }
+    let draft = own.join("pkg");
+    remove(&draft)?;
+    {
+        // Its artifacts have the same names in every checkout, and wasm-pack reads them after cargo is done.
+        let _shared = cache.lock("wasm-build")?;
+        shell::step(
+            "npm package",
+            "wasm-pack build; 20 to 60 s when something changed",
+            || {
+                let mut pack = command("wasm-pack");
+                kit.apply(cache, &mut pack);
+                pack.current_dir(root)
+                    .args([
+                        "build",
+                        "--target",
+                        "web",
+                        "--mode",
+                        "no-install",
+                        "--no-pack",
+                        "--out-dir",
+                    ])
+                    .arg("target/xtask/pkg")
+                    .args(match mode {
+                        Mode::Release => &["--profile", "web"][..],
+                        Mode::Dev => &["--dev"][..],
+                    });
+                shell::run(&mut pack)
+            },
+        )?;
+    }
+    if !draft.join("peerloom_bg.wasm").is_file() {
+        return Err(Failure::from("wasm-pack made no peerloom_bg.wasm"));
+    }
+    // wasm-pack's own ignores everything, and npm would obey it when packing.
+    remove(&draft.join(".gitignore"))?;
+    let js = root.join("js");
+    if js.is_dir() {
+        copy_all(&js, &draft)?;
+    }
+    fs::write(draft.join("package.json"), manifest(root)?).context("pkg/package.json")?;
+    for name in ["README.md", "LICENSE-MIT", "LICENSE-APACHE"] {
+        if root.join(name).is_file() {
+            fs::copy(root.join(name), draft.join(name)).context(name)?;
+        }
+    }
+    remove(&pkg)?;
+    fs::rename(&draft, &pkg).context(pkg.display())?;
+    fs::write(&stamp, state).context(stamp.display())?;
+    Ok(pkg)
+}
+
+/// The npm manifest with the version of the crates.
+fn manifest(root: &Path) -> Result<String> {
+    let template = fs::read_to_string(root.join("pkg.json")).context("pkg.json")?;
+    if !template.contains(PLACEHOLDER) {
+        return Err(Failure::from(format!(
+            "pkg.json must contain {PLACEHOLDER}, to be replaced by the real one"
+        )));
+    }
+    Ok(template.replacen(
+        PLACEHOLDER,
+        &format!("\"version\": \"{}\"", env!("CARGO_PKG_VERSION")),
+        1,
+    ))
+}
+
+fn fingerprint(root: &Path, kit: &Kit, mode: Mode) -> Result<String> {
+    let mut hash = Fingerprint::new();
+    hash.add(format!("{mode:?} {} {}", kit.toolchain.id(), env!("CARGO_PKG_VERSION")).as_bytes());
+    for input in INPUTS {
+        hash.add(input.as_bytes());
+        hash.add_path(&root.join(input))?;
+    }
+    Ok(hash.text())
+}
