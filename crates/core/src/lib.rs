@@ -15,14 +15,14 @@
 //! | [`hub`] | who is connected, who is where, who may do what |
 //! | [`error`] | the one table of error codes |
 
-// pub mod client;
+pub mod client;
 pub mod error;
 #[cfg(feature = "hub")]
 pub mod hub;
-// pub mod link;
-// pub mod negotiation;
-// pub mod session;
-// pub mod thread;
+pub mod link;
+pub mod negotiation;
+pub mod session;
+pub mod thread;
 pub mod time;
 pub mod wire;
 

@@ -64,11 +64,6 @@ pub enum Signal {
         #[serde(deserialize_with = "candidates")]
         candidates: Vec<Candidate>,
     },
-    /// Asks the other side, which is to make the offer, to do so: with this generation or a later one.
-    Want {
-        /// Which connection.
-        generation: u32,
-    },
 }
 
 impl Signal {
@@ -76,9 +71,7 @@ impl Signal {
     #[must_use]
     pub fn generation(&self) -> u32 {
         match self {
-            Self::Description { generation, .. }
-            | Self::Candidates { generation, .. }
-            | Self::Want { generation } => *generation,
+            Self::Description { generation, .. } | Self::Candidates { generation, .. } => *generation,
         }
     }
 }

@@ -1,0 +1,312 @@
+//! Which `send` waits for which peers, and where a message goes: receipts, lookups of names, arrivals from links.
+
+use std::collections::HashMap;
+
+use super::peer::PeerKey;
+use super::{Client, Event, Output};
+use crate::error::{Code, Error};
+use crate::link::{Arrival, Encoded, Receipt};
+use crate::thread::Standing;
+use crate::time::Time;
+use crate::wire::{Body, ClientFrame, Id, Item, Name, PeerInfo, ThreadId, limits};
+
+/// Numbers of calls, and those calls that wait for several peers.
+#[derive(Debug, Default)]
+pub(super) struct Receipts {
+    next: Receipt,
+    groups: HashMap<Receipt, Group>,
+}
+
+#[derive(Debug)]
+struct Group {
+    waits_for: usize,
+    /// Somebody who leaves is no failure.
+    tolerant: bool,
+    error: Option<Error>,
+}
+
+impl Receipts {
+    pub(super) fn take(&mut self) -> Receipt {
+        self.next = self.next.wrapping_add(1);
+        self.next
+    }
+
+    pub(super) fn group(&mut self, receipt: Receipt, waits_for: usize, tolerant: bool) {
+        if waits_for > 0 && (waits_for > 1 || tolerant) {
+            self.groups.insert(
+                receipt,
+                Group {
+                    waits_for,
+                    tolerant,
+                    error: None,
+                },
+            );
+        }
+    }
+
+    /// The call goes to more, or fewer, peers than was thought.
+    fn widen(&mut self, receipt: Receipt, by: usize) {
+        self.groups
+            .entry(receipt)
+            .or_insert(Group {
+                waits_for: 1,
+                tolerant: false,
+                error: None,
+            })
+            .waits_for += by;
+    }
+}
+
+/// Something that waits for a name to be looked up.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    Send(Encoded, Receipt),
+    Request {
+        receipt: Receipt,
+        name: Name,
+        body: Body,
+        deadline: Time,
+    },
+    /// Messages wait in the peer's outbox.
+    Peer(PeerKey),
+}
+
+/// A lookup under way.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    pub(super) op: u32,
+    pub(super) waiting: Vec<Waiting>,
+}
+
+impl Client {
+    /// One part of a call has succeeded.
+    pub(super) fn settle(&mut self, receipt: Receipt) {
+        self.finish(receipt, None);
+    }
+
+    /// One part of a call has failed.
+    pub(super) fn fail(&mut self, receipt: Receipt, error: Error) {
+        self.finish(receipt, Some(error));
+    }
+
+    fn finish(&mut self, receipt: Receipt, error: Option<Error>) {
+        let error = if let Some(group) = self.receipts.groups.get_mut(&receipt) {
+            let gone = error.as_ref().is_some_and(|error| {
+                matches!(
+                    error.code,
+                    Code::PeerLeft | Code::NotConfirmed | Code::PeerUnavailable
+                )
+            });
+            if !(group.tolerant && gone) && group.error.is_none() {
+                group.error = error;
+            }
+            group.waits_for -= 1;
+            if group.waits_for > 0 {
+                return;
+            }
+            self.receipts
+                .groups
+                .remove(&receipt)
+                .and_then(|group| group.error)
+        } else {
+            error
+        };
+        match error {
+            Some(error) => self.outputs.push_back(Output::Reject(receipt, error)),
+            None => match self.outputs.back_mut() {
+                // Receipts of a burst are settled with one crossing into JS.
+                Some(Output::Settle(_, last)) if last.wrapping_add(1) == receipt => *last = receipt,
+                _ => self.outputs.push_back(Output::Settle(receipt, receipt)),
+            },
+        }
+    }
+
+    /// Sends to whoever has that id or carries that tag.
+    pub(super) fn send_to_name(&mut self, now: Time, to: &Name, message: Encoded, receipt: Receipt) {
+        match self.known(to) {
+            Some(key) => self.send_encoded(now, key, &message, Some(receipt)),
+            None => self.look_up(to, Waiting::Send(message, receipt)),
+        }
+    }
+
+    /// The peer of that id, if there is a way to it, and nothing waits for the name already.
+    pub(super) fn known(&mut self, name: &Name) -> Option<PeerKey> {
+        if self.peers.lookups.contains_key(name) {
+            return None;
+        }
+        self.peers.reachable(&Id::from(name))
+    }
+
+    /// Asks the server who a name is; what waits keeps its order.
+    pub(super) fn look_up(&mut self, name: &Name, waiting: Waiting) {
+        if let Some(lookup) = self.peers.lookups.get_mut(name) {
+            lookup.waiting.push(waiting);
+            return;
+        }
+        let op = self.op();
+        self.peers.lookups.insert(
+            name.clone(),
+            Lookup {
+                op,
+                waiting: vec![waiting],
+            },
+        );
+        self.session_send(ClientFrame::Find {
+            op,
+            name: name.clone(),
+        });
+    }
+
+    /// The server forgot the questions: they are asked again.
+    pub(super) fn ask_again(&mut self) {
+        let names: Vec<Name> = self.peers.lookups.keys().cloned().collect();
+        for name in names {
+            let op = self.op();
+            if let Some(lookup) = self.peers.lookups.get_mut(&name) {
+                lookup.op = op;
+            }
+            self.session_send(ClientFrame::Find { op, name });
+        }
+    }
+
+    fn take_lookup(&mut self, op: u32) -> Option<(Name, Lookup)> {
+        let name = self
+            .peers
+            .lookups
+            .iter()
+            .find(|(_, lookup)| lookup.op == op)?
+            .0
+            .clone();
+        self.peers.lookups.remove_entry(&name)
+    }
+
+    pub(super) fn found(&mut self, now: Time, op: u32, mut peers: Vec<PeerInfo>) {
+        let Some((name, lookup)) = self.take_lookup(op) else {
+            return;
+        };
+        let own = self.id().cloned();
+        peers.retain(|peer| Some(&peer.id) != own.as_ref());
+        if peers.is_empty() {
+            let error = Error::new(Code::PeerUnavailable, name.as_str());
+            self.lookup_failed(lookup, &error);
+            return;
+        }
+        let by_id = peers.len() == 1 && peers[0].id.as_str() == name.as_str();
+        let keys: Vec<PeerKey> = peers
+            .into_iter()
+            .map(|info| {
+                let key = self.peers.key(&info.id);
+                self.learn(now, key, info);
+                key
+            })
+            .collect();
+        for waiting in lookup.waiting {
+            match waiting {
+                Waiting::Send(message, receipt) => {
+                    if keys.len() > 1 {
+                        self.receipts.widen(receipt, keys.len() - 1);
+                    }
+                    for key in &keys {
+                        self.send_encoded(now, *key, &message, Some(receipt));
+                    }
+                }
+                Waiting::Request {
+                    receipt,
+                    name,
+                    body,
+                    deadline,
+                } if self.take_waiting(receipt) => {
+                    self.ask(now, keys[0], receipt, name, body, deadline);
+                }
+                Waiting::Request { .. } => {}
+                Waiting::Peer(key) if by_id => self.activate(now, key),
+                // Somebody carries the id as a tag, which is not the same.
+                Waiting::Peer(key) => self.give_up(key, Code::PeerUnavailable),
+            }
+        }
+    }
+
+    /// Whether a lookup had that op.
+    pub(super) fn find_failed(&mut self, op: u32, error: &Error) -> bool {
+        match self.take_lookup(op) {
+            Some((_, lookup)) => {
+                self.lookup_failed(lookup, error);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn lookup_failed(&mut self, lookup: Lookup, error: &Error) {
+        for waiting in lookup.waiting {
+            match waiting {
+                Waiting::Send(_, receipt) => self.fail(receipt, error.clone()),
+                Waiting::Request { receipt, .. } => {
+                    if self.take_waiting(receipt) {
+                        self.outputs.push_back(Output::Reject(receipt, error.clone()));
+                    }
+                }
+                Waiting::Peer(key) => self.give_up(key, error.code),
+            }
+        }
+    }
+
+    /// Takes what a link brought.
+    pub(super) fn arrived(&mut self, now: Time, key: PeerKey, arrivals: Vec<Arrival>) {
+        for arrival in arrivals {
+            match arrival {
+                Arrival::Confirmed(receipt) => self.settle(receipt),
+                Arrival::Bye => self.bye(key),
+                Arrival::Item(item) => self.item(now, key, item),
+            }
+        }
+        self.finish_leaving(now);
+    }
+
+    fn item(&mut self, now: Time, key: PeerKey, item: Item) {
+        match item {
+            Item::Peer { body } => self.event(Event::Message(key, None, body)),
+            Item::Named { name, body } => self.event(Event::Message(key, Some(name), body)),
+            Item::Thread { thread, body } => self.thread_message(now, key, thread, body),
+            Item::Request { request, name, body } => self.event(Event::Request(key, request, name, body)),
+            Item::Reply { request, outcome } => self.replied(key, request, outcome),
+            Item::Part { .. } | Item::Void => {}
+        }
+    }
+
+    /// A message to a thread counts only from its members. The server's word of a new member can be slower than the
+    /// member's own first message over a link that is there already, so a message waits a while for it.
+    fn thread_message(&mut self, now: Time, key: PeerKey, thread: ThreadId, body: Body) {
+        let Some(entry) = self.threads.get(&thread) else {
+            return;
+        };
+        let confirmed = entry.standing == Standing::Member && entry.member(self.peers.id(key)).is_some();
+        if confirmed && !self.peers.holds(key, &thread) {
+            self.event(Event::ThreadMessage(thread, key, body));
+        } else {
+            let until = self
+                .peers
+                .hold(now, key, thread, body, limits::HELD_MESSAGES, limits::HELD_BYTES);
+            self.wake_at(until);
+        }
+    }
+
+    /// The server has confirmed a member.
+    pub(super) fn deliver_held(&mut self, key: PeerKey, thread: &ThreadId) {
+        let confirmed = self.threads.get(thread).is_some_and(|entry| {
+            entry.standing == Standing::Member && entry.member(self.peers.id(key)).is_some()
+        });
+        if confirmed {
+            for body in self.peers.release_held(key, thread) {
+                self.event(Event::ThreadMessage(thread.clone(), key, body));
+            }
+        }
+    }
+
+    /// The server has confirmed this client's own membership.
+    pub(super) fn deliver_held_of(&mut self, thread: &ThreadId) {
+        for key in self.peers.holding() {
+            self.deliver_held(key, thread);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Requests and their replies: each has one answer, a time limit, and one peer that may answer it.
+
+use std::collections::HashMap;
+
+use super::delivery::Waiting;
+use super::peer::PeerKey;
+use super::{Client, Output};
+use crate::error::{Code, Error};
+use crate::link::Receipt;
+use crate::time::{Time, earliest};
+use crate::wire::{Body, Item, Name, Outcome};
+
+#[derive(Debug)]
+struct Pending {
+    receipt: Receipt,
+    peer: PeerKey,
+    deadline: Time,
+}
+
+/// Requests that this client waits for.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    next: u32,
+    pending: HashMap<u32, Pending>,
+    /// Those whose name is still looked up: when they end.
+    waiting: HashMap<Receipt, Time>,
+}
+
+impl Requests {
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        let pending = self
+            .pending
+            .values()
+            .fold(None, |time, pending| earliest(time, Some(pending.deadline)));
+        self.waiting
+            .values()
+            .fold(pending, |time, deadline| earliest(time, Some(*deadline)))
+    }
+}
+
+impl Client {
+    /// Asks whoever has that id, or one who carries that tag; answered by [`Output::Answer`] or [`Output::Reject`].
+    /// `timeout` is in milliseconds.
+    pub fn request(&mut self, now: Time, to: &Name, name: Name, body: Body, timeout: u64) -> Receipt {
+        let receipt = self.receipts.take();
+        let deadline = now + timeout;
+        self.wake_at(Some(deadline));
+        match self.known(to) {
+            Some(key) => self.ask(now, key, receipt, name, body, deadline),
+            None => {
+                self.requests.waiting.insert(receipt, deadline);
+                self.look_up(
+                    to,
+                    Waiting::Request {
+                        receipt,
+                        name,
+                        body,
+                        deadline,
+                    },
+                );
+            }
+        }
+        receipt
+    }
+
+    /// The page no longer wants the answer.
+    pub fn cancel(&mut self, receipt: Receipt) {
+        self.requests.waiting.remove(&receipt);
+        self.requests
+            .pending
+            .retain(|_, pending| pending.receipt != receipt);
+    }
+
+    /// Answers a request that came as [`super::Event::Request`].
+    pub fn reply(&mut self, now: Time, key: PeerKey, request: u32, outcome: Outcome) {
+        let encoded = self.encode(&Item::Reply { request, outcome }).or_else(|error| {
+            self.encode(&Item::Reply {
+                request,
+                outcome: Outcome::Failed(error.to_string()),
+            })
+        });
+        if let Ok(encoded) = encoded {
+            self.send_encoded(now, key, &encoded, None);
+        }
+    }
+
+    pub(super) fn ask(
+        &mut self,
+        now: Time,
+        key: PeerKey,
+        receipt: Receipt,
+        name: Name,
+        body: Body,
+        deadline: Time,
+    ) {
+        self.requests.next = self.requests.next.wrapping_add(1);
+        let request = self.requests.next;
+        match self.encode(&Item::Request { request, name, body }) {
+            Ok(encoded) => {
+                self.requests.pending.insert(
+                    request,
+                    Pending {
+                        receipt,
+                        peer: key,
+                        deadline,
+                    },
+                );
+                self.send_encoded(now, key, &encoded, None);
+            }
+            Err(error) => self.outputs.push_back(Output::Reject(receipt, error)),
+        }
+    }
+
+    /// Whether the call still waits for its name to be looked up; afterwards it does not.
+    pub(super) fn take_waiting(&mut self, receipt: Receipt) -> bool {
+        self.requests.waiting.remove(&receipt).is_some()
+    }
+
+    pub(super) fn replied(&mut self, key: PeerKey, request: u32, outcome: Outcome) {
+        // Only the one who was asked may answer.
+        if self
+            .requests
+            .pending
+            .get(&request)
+            .is_none_or(|pending| pending.peer != key)
+        {
+            return;
+        }
+        let Some(pending) = self.requests.pending.remove(&request) else {
+            return;
+        };
+        self.outputs.push_back(match outcome {
+            Outcome::Done(body) => Output::Answer(pending.receipt, body),
+            Outcome::Failed(detail) => {
+                Output::Reject(pending.receipt, Error::new(Code::RequestFailed, limited(detail)))
+            }
+            Outcome::Unhandled => Output::Reject(pending.receipt, Code::RequestUnhandled.into()),
+        });
+    }
+
+    /// A peer is gone: nobody will answer.
+    pub(super) fn requests_lost(&mut self, key: PeerKey, code: Code) {
+        let lost: Vec<u32> = self
+            .requests
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.peer == key)
+            .map(|(request, _)| *request)
+            .collect();
+        for request in lost {
+            if let Some(pending) = self.requests.pending.remove(&request) {
+                self.outputs
+                    .push_back(Output::Reject(pending.receipt, code.into()));
+            }
+        }
+    }
+
+    pub(super) fn tick_requests(&mut self, now: Time) {
+        let late: Vec<u32> = self
+            .requests
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.deadline <= now)
+            .map(|(request, _)| *request)
+            .collect();
+        for request in late {
+            if let Some(pending) = self.requests.pending.remove(&request) {
+                self.outputs
+                    .push_back(Output::Reject(pending.receipt, Code::Timeout.into()));
+            }
+        }
+        let late: Vec<Receipt> = self
+            .requests
+            .waiting
+            .iter()
+            .filter(|(_, deadline)| **deadline <= now)
+            .map(|(receipt, _)| *receipt)
+            .collect();
+        for receipt in late {
+            self.requests.waiting.remove(&receipt);
+            self.outputs
+                .push_back(Output::Reject(receipt, Code::Timeout.into()));
+        }
+    }
+
+    pub(super) fn end_requests(&mut self, error: &Error) {
+        for (_, pending) in self.requests.pending.drain() {
+            self.outputs
+                .push_back(Output::Reject(pending.receipt, error.clone()));
+        }
+        for (receipt, _) in self.requests.waiting.drain() {
+            self.outputs.push_back(Output::Reject(receipt, error.clone()));
+        }
+    }
+}
+
+/// A handler's message comes from outside and may be of any length.
+fn limited(mut text: String) -> String {
+    let mut end = text.len().min(1024);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
+}
