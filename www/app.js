@@ -47,7 +47,7 @@ let connectingSince = performance.now();
 let lastError = "";
 
 const view = new ThreadView({
-  me: () => ({ id: session?.id || "me", ...me }),
+  me: () => ({ id: session?.id ?? "", ...me }),
   editName,
   keepName: () => rename(me.name),
   rejoin: (model) => void session?.join(model),
@@ -147,7 +147,7 @@ async function leave(id) {
     const pending = model.pending;
     const text = pending > 0
       ? `${pending === 1 ? "A message has" : `${pending} messages have`} not arrived yet and would be lost. The conversation disappears from this page.`
-      : "The conversation disappears from this page. You can come back with the link as long as somebody is there, or meet there again.";
+      : "The conversation disappears from this page. The link stays good.";
     if (!(await ask({ title: `Leave ${model.title}?`, text, yes: "Leave" }))) return;
   }
   const { thread } = model;
@@ -211,7 +211,7 @@ function showMe() {
   const word = wordOfState();
   for (const button of document.querySelectorAll("[data-role=edit-name]")) {
     button.replaceChildren(
-      avatar(session?.id || "me", me.name),
+      avatar(session?.id ?? "", me.name),
       h("span", { className: "about" }, isolated(me.name, "name"), h("span", { className: "state" }, word)),
       icon("pencil"),
       unseen("Change your name"),
@@ -285,8 +285,8 @@ function bannersNow() {
     };
     list.push({
       kind: "no-webrtc",
-      text: "This browser can’t make direct links, so your messages go through the server. Everything else works.",
-      action: { label: "All right", run },
+      text: "This browser can’t make direct links. Messages go through the server.",
+      action: { label: "OK", run },
     });
   }
   return list;
@@ -317,6 +317,8 @@ function drawBanner({ kind, text, action, urgent = false }, key) {
   element.dataset.role = "banner";
   element.dataset.kind = kind;
   element.dataset.key = key;
+  // A status that comes into the page together with its text is passed over by some screen readers.
+  if (!urgent) announce(text);
   return element;
 }
 

@@ -26,9 +26,15 @@ export function braid() {
     for (let quarter = -8; quarter < quarters; quarter += 1) {
       const from = (quarter * turn) / 4;
       const to = ((quarter + 1) * turn) / 4;
-      // A little beyond both ends, so that the pieces close up.
+      // Yarn goes a little beyond both ends, so that the pieces close up; its border and twist must not overlap there.
       const d = piece(from - 0.06, to + 0.06, phase);
-      const group = svg("g", { class: colour }, svg("path", { d, class: "ground" }), svg("path", { d, class: "yarn" }), svg("path", { d, class: "twist" }));
+      const group = svg(
+        "g",
+        { class: colour },
+        svg("path", { d: piece(from + 0.02, to - 0.02, phase), class: "ground" }),
+        svg("path", { d, class: "yarn" }),
+        svg("path", { d: piece(from, to, phase), class: "twist", pathLength: 90 }),
+      );
       (Math.sin(from + to) > 0 ? above : below).push(group);
     }
   }

@@ -18,7 +18,7 @@ const GROUP = 5 * 60_000;
 /** More notices in a row than this are summed up in one line. */
 const FEW_LINES = 4;
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 const day = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
 
 export class Chat {
@@ -240,9 +240,9 @@ export class Chat {
     const had = old.contains(document.activeElement);
     if (item.type === "message" && item.author === "") {
       // The text stays, so that a selection in it, or its opened length, does too.
-      for (const part of old.querySelectorAll(".delivery, .trouble")) part.remove();
+      old.querySelector(".trouble")?.remove();
+      old.querySelector(".sign")?.replaceWith(this.sign(item));
       old.dataset.state = item.state;
-      old.querySelector(".bubble")?.append(this.delivery(item));
       const trouble = this.trouble(item);
       if (trouble !== null) old.append(trouble);
     } else {
@@ -281,7 +281,8 @@ export class Chat {
     if (item.strange) text.classList.add("strange");
     if (own) {
       row.dataset.state = item.state;
-      row.append(h("div", { className: "bubble" }, unseen("You: "), text, this.delivery(item)));
+      if (!goesOn) row.append(h("p", { className: "byline" }, time(item.at)));
+      row.append(h("div", { className: "line" }, this.sign(item), h("div", { className: "bubble" }, unseen("You: "), text)));
       const trouble = this.trouble(item);
       if (trouble !== null) row.append(trouble);
       return row;
@@ -298,16 +299,16 @@ export class Chat {
     return row;
   }
 
-  /** The small print in one's own message. @param {Message} item */
-  delivery(item) {
-    const sign = h("span", { className: "sign" });
+  /** How far one's own message has come. @param {Message} item */
+  sign(item) {
+    const sign = h("span", { className: "sign", title: new Date(item.at).toLocaleString() });
     if (item.state === "delivered") {
-      sign.title = "Delivered to everybody here";
+      sign.title = `Delivered to everybody here, ${sign.title}`;
       sign.append(icon("check"), unseen("Delivered"));
     } else if (item.state === "sending") {
-      sign.append(icon("clock"), h("span", { className: "word" }, "Sending"));
+      sign.append(h("span", { className: "word" }, "Sending"), icon("clock"));
     }
-    return h("span", { className: "delivery" }, time(item.at), sign);
+    return sign;
   }
 
   /** What stands below one's own message if it did not arrive. @param {Message} item */

@@ -49,8 +49,9 @@ export const isolated = (name, className = "") => h("bdi", { className }, name);
 /** Text for screen readers only. @param {string} text */
 export const unseen = (text) => h("span", { className: "unseen" }, text);
 
-/** @param {string} id @param {string} name */
-export const avatar = (id, name) => h("span", { className: `avatar ${dye(id)}`, "aria-hidden": "true" }, initials(name));
+/** Without an id (there is none before the first connection) it is grey. @param {string} id @param {string} name */
+export const avatar = (id, name) =>
+  h("span", { className: `avatar ${id === "" ? "dye-9" : dye(id)}`, "aria-hidden": "true" }, initials(name));
 
 /**
  * The element of that id, which index.html promises to have.

@@ -38,7 +38,7 @@ export class People {
     this.summary = need("thread-summary", HTMLElement);
     /** @type {OpenThread | null} */
     this.model = null;
-    /** @type {Map<string, { row: HTMLElement, name: string, state: PeerState | "" }>} */
+    /** @type {Map<string, { row: HTMLElement, id: string, name: string, state: PeerState | "" }>} By id, oneself by "". */
     this.rows = new Map();
     this.release = () => {};
     this.update = inNextFrame(() => this.draw());
@@ -76,7 +76,7 @@ export class People {
       this.rows.delete(id);
     }
     const me = this.me();
-    this.place(0, "", `${me.name}`, "", me.id);
+    this.place(0, "", me.name, "", me.id);
     shown.forEach(({ person, label }, index) => this.place(index + 1, person.id, label, person.state, person.id));
     this.list.querySelector(".rest")?.remove();
     if (others.length > MOST_ROWS) {
@@ -86,7 +86,7 @@ export class People {
     const total = others.length + 1;
     this.count.textContent = total.toLocaleString();
     this.drawButton(others, total);
-    this.summary.textContent = model.status === "joined" ? summaryOf(others) : model.status === "joining" ? "Joining…" : "Not joined";
+    this.summary.replaceChildren(...(model.status === "joined" ? summaryOf(others) : [model.status === "joining" ? "Joining…" : "Not joined"]));
   }
 
   /**
@@ -95,10 +95,10 @@ export class People {
    */
   place(index, key, name, state, id) {
     let known = this.rows.get(key);
-    if (known === undefined || known.name !== name || known.state !== state) {
+    if (known === undefined || known.id !== id || known.name !== name || known.state !== state) {
       const row = personRow(id, name, state);
       known?.row.replaceWith(row);
-      known = { row, name, state };
+      known = { row, id, name, state };
       this.rows.set(key, known);
     }
     const there = this.list.children[index];
@@ -145,13 +145,14 @@ function linkState(state) {
   return element;
 }
 
-/** @param {Person[]} others */
+/** @param {Person[]} others @returns {(Node | string)[]} */
 function summaryOf(others) {
-  if (others.length === 0) return "Only you are here";
+  if (others.length === 0) return ["Only you are here"];
   const people = others.length === 1 ? "You and 1 other" : `You and ${others.length.toLocaleString()} others`;
   const live = others.filter(({ state }) => state === "live").length;
   const relayed = others.filter(({ state }) => state === "relayed").length;
-  if (live === others.length) return `${people} · direct`;
+  if (live === others.length) return [`${people} · direct`];
+  if (relayed === others.length) return [`${people} · via server`];
   const parts = [live > 0 ? `${live} direct` : "", relayed > 0 ? `${relayed} via server` : ""].filter((part) => part !== "");
-  return parts.length === 0 ? people : `${people} · ${parts.join(", ")}`;
+  return parts.length === 0 ? [people] : [people, h("span", { className: "mixed" }, ` · ${parts.join(", ")}`)];
 }

@@ -5,7 +5,7 @@
 import { Chat } from "./chat.js";
 import { Composer } from "./composer.js";
 import { dialog } from "./dialogs.js";
-import { h, icon, inNextFrame, isolated, need, touch } from "./dom.js";
+import { h, inNextFrame, isolated, need, touch } from "./dom.js";
 import { dye, hashOf } from "./names.js";
 import { People } from "./people.js";
 import { invitation } from "./share.js";
@@ -126,8 +126,8 @@ export class ThreadView {
     }
     if (!me.chosen) {
       const change = h("button", { type: "button", className: "quiet", onclick: () => this.host.editName() }, "Change");
-      const keep = h("button", { type: "button", className: "icon-button", "aria-label": `Keep the name ${me.name}`, title: "Keep it", onclick: () => this.host.keepName() }, icon("check"));
-      const note = h("p", { className: "note" }, h("span", {}, "You are here as ", h("b", {}, isolated(me.name)), "."), change, keep);
+      const keep = h("button", { type: "button", className: "quiet", onclick: () => this.host.keepName() }, "Keep it");
+      const note = h("p", { className: "note" }, h("span", {}, "You are ", h("b", {}, isolated(me.name)), "."), change, keep);
       note.dataset.role = "name-hint";
       notes.push(note);
     }
