@@ -39,7 +39,10 @@ impl FromStr for Network {
             return Err(problem());
         }
         let mask = u128::MAX.checked_shl(width - bits).unwrap_or(0);
-        Ok(Self { address: number(address) & mask, mask })
+        Ok(Self {
+            address: number(address) & mask,
+            mask,
+        })
     }
 }
 
@@ -72,9 +75,7 @@ pub fn client(peer: IpAddr, forwarded: Option<&str>, trusted: &[Network]) -> IpA
 /// What counts as one: an IPv4 address, or an IPv6 network of 64 bits, which is what one customer gets.
 fn unit(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(address) => {
-            IpAddr::V6(Ipv6Addr::from_bits(u128::from(address) & (u128::MAX << 64)))
-        }
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(u128::from(address) & (u128::MAX << 64))),
         v4 => v4,
     }
 }
@@ -107,7 +108,11 @@ impl Addresses {
     /// At most `limit` places at once for each address, and `rate` opens.
     #[must_use]
     pub fn new(limit: usize, rate: Rate) -> Arc<Self> {
-        Arc::new(Self { limit, rate, entries: Mutex::new(HashMap::new()) })
+        Arc::new(Self {
+            limit,
+            rate,
+            entries: Mutex::new(HashMap::new()),
+        })
     }
 
     fn entry<R>(&self, now: Time, address: IpAddr, f: impl FnOnce(&mut Entry) -> R) -> R {
@@ -119,7 +124,10 @@ impl Addresses {
                 entries.retain(|_, entry| entry.held > 0);
             }
         }
-        f(entries.entry(address).or_insert_with(|| Entry { held: 0, opens: Bucket::new(self.rate, now) }))
+        f(entries.entry(address).or_insert_with(|| Entry {
+            held: 0,
+            opens: Bucket::new(self.rate, now),
+        }))
     }
 
     /// A place for one more connection; `None` if the address has its share.
@@ -129,7 +137,10 @@ impl Addresses {
         self.entry(now, address, |entry| {
             (entry.held < self.limit).then(|| {
                 entry.held += 1;
-                Place { addresses: self.clone(), address }
+                Place {
+                    addresses: self.clone(),
+                    address,
+                }
             })
         })
     }
@@ -145,7 +156,11 @@ impl Addresses {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut entries = self.addresses.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self
+            .addresses
+            .entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get_mut(&self.address) {
             entry.held = entry.held.saturating_sub(1);
         }
@@ -167,13 +182,21 @@ mod tests {
             ("192.0.2.1", Some("198.51.100.1"), "192.0.2.1"),
             ("10.0.0.1", Some("198.51.100.1"), "198.51.100.1"),
             ("::ffff:10.0.0.1", Some("198.51.100.1"), "198.51.100.1"),
-            ("10.0.0.1", Some("203.0.113.9, 198.51.100.1, 10.2.3.4"), "198.51.100.1"),
+            (
+                "10.0.0.1",
+                Some("203.0.113.9, 198.51.100.1, 10.2.3.4"),
+                "198.51.100.1",
+            ),
             ("10.0.0.1", Some("203.0.113.9, rubbish"), "10.0.0.1"),
             ("::1", Some("2001:db8::7"), "2001:db8::7"),
             ("10.0.0.1", None, "10.0.0.1"),
             ("10.0.0.1", Some(""), "10.0.0.1"),
         ] {
-            assert_eq!(client(ip(peer), forwarded, &trusted), ip(expected), "{peer} {forwarded:?}");
+            assert_eq!(
+                client(ip(peer), forwarded, &trusted),
+                ip(expected),
+                "{peer} {forwarded:?}"
+            );
         }
     }
 
@@ -198,7 +221,10 @@ mod tests {
         drop(first);
         assert!(addresses.hold(Time(0), ip("192.0.2.1")).is_some());
         let six = [ip("2001:db8::1"), ip("2001:db8::2"), ip("2001:db8::3")];
-        assert_eq!(six.map(|address| addresses.open(Time(0), address)), [Ok(()), Ok(()), Err(1000)]);
+        assert_eq!(
+            six.map(|address| addresses.open(Time(0), address)),
+            [Ok(()), Ok(()), Err(1000)]
+        );
         assert_eq!(addresses.open(Time(0), ip("2001:db8:0:1::1")), Ok(()));
     }
 

@@ -79,7 +79,8 @@ impl Auth {
     /// # Errors
     /// A text for the operator, if it can't be read or is too weak.
     pub fn from_file(file: &Path) -> Result<Self, String> {
-        let bytes = std::fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+        let bytes =
+            std::fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
         Self::from_secret(bytes.trim_ascii()).map_err(|problem| format!("{}: {problem}", file.display()))
     }
 
@@ -92,7 +93,9 @@ impl Auth {
         different.sort_unstable();
         different.dedup();
         if secret.len() < SECRET || different.len() < DIFFERENT {
-            return Err(format!("the secret is too weak: it takes {SECRET} bytes that nobody can guess"));
+            return Err(format!(
+                "the secret is too weak: it takes {SECRET} bytes that nobody can guess"
+            ));
         }
         Ok(Self::Tokens(secret.into()))
     }
@@ -115,7 +118,8 @@ impl Auth {
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| "not a JWT")?;
         let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| "not a JWT")?;
         mac.update(signed.as_bytes());
-        mac.verify_slice(&signature).map_err(|_| "the token's signature is wrong")?;
+        mac.verify_slice(&signature)
+            .map_err(|_| "the token's signature is wrong")?;
         let claims: Claims = json(claims).ok_or("the token lacks sub, aud or exp")?;
         if !claims.aud.contains(AUDIENCE) {
             return Err("the token is not for peerloom");
@@ -128,7 +132,9 @@ impl Auth {
             return Err("the token is not valid yet");
         }
         let subject = Id::new(&claims.sub).map_err(|_| "the token's sub is no id")?;
-        Ok(Grant { subject: Some(subject) })
+        Ok(Grant {
+            subject: Some(subject),
+        })
     }
 }
 
@@ -140,7 +146,11 @@ fn json<T: for<'de> Deserialize<'de>>(part: &str) -> Option<T> {
 #[doc(hidden)]
 #[must_use]
 pub fn sign(secret: &[u8], header: &str, claims: &str) -> String {
-    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let signed = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(header),
+        URL_SAFE_NO_PAD.encode(claims)
+    );
     let signature = Hmac::<Sha256>::new_from_slice(secret)
         .map(|mac| mac.chain_update(&signed).finalize().into_bytes().to_vec())
         .unwrap_or_default();
@@ -156,7 +166,9 @@ mod tests {
     const NOW: u64 = 1_000_000;
 
     fn check(token: &str) -> Result<Grant, &'static str> {
-        Auth::from_secret(KEY).unwrap().check(Secret::new(token).as_ref(), NOW)
+        Auth::from_secret(KEY)
+            .unwrap()
+            .check(Secret::new(token).as_ref(), NOW)
     }
 
     #[test]
@@ -189,7 +201,11 @@ mod tests {
             sign(KEY, HEADER, r#"{"sub":"alice","aud":"peerloom","exp":999900}"#),
             sign(KEY, HEADER, r#"{"sub":"alice","aud":"peerloom"}"#),
             sign(KEY, HEADER, r#"{"sub":"alice","aud":"peerloom","exp":"1000100"}"#),
-            sign(KEY, HEADER, r#"{"sub":"alice","aud":"peerloom","exp":1000100,"nbf":1000090}"#),
+            sign(
+                KEY,
+                HEADER,
+                r#"{"sub":"alice","aud":"peerloom","exp":1000100,"nbf":1000090}"#,
+            ),
             sign(KEY, HEADER, r#"{"sub":"alice","aud":"other","exp":1000100}"#),
             sign(KEY, HEADER, r#"{"sub":"alice","exp":1000100}"#),
             sign(KEY, HEADER, r#"{"aud":"peerloom","exp":1000100}"#),

@@ -27,13 +27,23 @@ pub enum LogFormat {
 #[command(name = "peerloom-server", version, about)]
 pub struct Options {
     /// Address and port to listen on; port 0 takes any that is free
-    #[arg(long, env = "PEERLOOM_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "PEERLOOM_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS"
+    )]
     pub listen: SocketAddr,
     /// For development: no tokens needed, pages of this server's own and of any loopback origin may connect
     #[arg(long, env = "PEERLOOM_DEV")]
     pub dev: bool,
     /// A page's origin that may connect, such as https://example.org; repeatable
-    #[arg(long = "origin", env = "PEERLOOM_ORIGINS", value_name = "URL", value_delimiter = ',')]
+    #[arg(
+        long = "origin",
+        env = "PEERLOOM_ORIGINS",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
     pub origins: Vec<String>,
     /// Lets clients connect that send no Origin at all: programs rather than pages
     #[arg(long, env = "PEERLOOM_ALLOW_NO_ORIGIN")]
@@ -45,10 +55,20 @@ pub struct Options {
     #[arg(long, env = "PEERLOOM_GRACE", default_value_t = 10_000, value_name = "MS")]
     pub grace: u32,
     /// Clients at once
-    #[arg(long, env = "PEERLOOM_MAX_CLIENTS", default_value_t = 10_000, value_name = "N")]
+    #[arg(
+        long,
+        env = "PEERLOOM_MAX_CLIENTS",
+        default_value_t = 10_000,
+        value_name = "N"
+    )]
     pub max_clients: usize,
     /// A proxy whose X-Forwarded-For is believed: an address, or a network such as 10.0.0.0/8; repeatable
-    #[arg(long = "trusted-proxy", env = "PEERLOOM_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',')]
+    #[arg(
+        long = "trusted-proxy",
+        env = "PEERLOOM_TRUSTED_PROXIES",
+        value_name = "NETWORK",
+        value_delimiter = ','
+    )]
     pub trusted_proxies: Vec<Network>,
     /// What pages give to RTCPeerConnection: a JSON array of RTCIceServer
     #[arg(long, env = "PEERLOOM_ICE_SERVERS", value_name = "JSON")]
@@ -63,7 +83,12 @@ pub struct Options {
     #[arg(long, env = "PEERLOOM_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
     /// The log's level: off, error, warn, info, debug or trace
-    #[arg(long, env = "PEERLOOM_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
+    #[arg(
+        long,
+        env = "PEERLOOM_LOG_LEVEL",
+        default_value = "info",
+        value_name = "LEVEL"
+    )]
     pub log_level: LevelFilter,
 }
 

@@ -47,7 +47,9 @@ fn start_log(format: LogFormat, level: tracing::level_filters::LevelFilter) {
         .with_writer(std::io::stderr)
         .with_target(false);
     match format {
-        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Text => log
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .init(),
         LogFormat::Json => log.json().init(),
     }
 }

@@ -21,8 +21,13 @@ impl Origins {
             .map(|text| {
                 let text = text.trim().trim_end_matches('/');
                 let (scheme, host) = text.split_once("://").unwrap_or_default();
-                if !matches!(scheme, "http" | "https") || host.is_empty() || host.contains(['/', '*', '@', '?', ' ']) {
-                    return Err(format!("--origin {text}: not an origin, such as https://example.org"));
+                if !matches!(scheme, "http" | "https")
+                    || host.is_empty()
+                    || host.contains(['/', '*', '@', '?', ' '])
+                {
+                    return Err(format!(
+                        "--origin {text}: not an origin, such as https://example.org"
+                    ));
                 }
                 Ok(text.to_ascii_lowercase())
             })
@@ -54,7 +59,10 @@ fn is_loopback(authority: &str) -> bool {
     };
     host == "localhost"
         || host.ends_with(".localhost")
-        || host.trim_matches(['[', ']']).parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+        || host
+            .trim_matches(['[', ']'])
+            .parse()
+            .is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -63,7 +71,10 @@ mod tests {
 
     #[test]
     fn the_list_is_exact() {
-        let listed = ["https://example.org".to_owned(), "http://Other.example:81/".to_owned()];
+        let listed = [
+            "https://example.org".to_owned(),
+            "http://Other.example:81/".to_owned(),
+        ];
         let origins = Origins::new(&listed, false, false).unwrap();
         for (origin, allowed) in [
             ("https://example.org", true),
@@ -78,7 +89,11 @@ mod tests {
             ("null", false),
             ("", false),
         ] {
-            assert_eq!(origins.allow(Some(origin), Some("example.test")), allowed, "{origin}");
+            assert_eq!(
+                origins.allow(Some(origin), Some("example.test")),
+                allowed,
+                "{origin}"
+            );
         }
         assert!(!origins.allow(None, None));
         assert!(!origins.allow(Some("https://server.test"), Some("server.test")));
@@ -98,14 +113,24 @@ mod tests {
             ("http://127.0.0.1.evil.test", false),
             ("null", false),
         ] {
-            assert_eq!(origins.allow(Some(origin), Some("192.168.1.7:8080")), allowed, "{origin}");
+            assert_eq!(
+                origins.allow(Some(origin), Some("192.168.1.7:8080")),
+                allowed,
+                "{origin}"
+            );
         }
         assert!(origins.allow(None, None));
     }
 
     #[test]
     fn what_is_not_an_origin_is_refused_at_the_start() {
-        for text in ["example.org", "*", "https://*.example.org", "ftp://example.org", "https://example.org/path"] {
+        for text in [
+            "example.org",
+            "*",
+            "https://*.example.org",
+            "ftp://example.org",
+            "https://example.org/path",
+        ] {
             assert!(Origins::new(&[text.to_owned()], false, false).is_err(), "{text}");
         }
     }

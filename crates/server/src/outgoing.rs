@@ -22,7 +22,11 @@ impl Shared {
     /// Of a frame that is not encoded yet.
     #[must_use]
     pub fn new(frame: Arc<ServerFrame>) -> Arc<Self> {
-        Arc::new(Self { frame, binary: OnceLock::new(), json: OnceLock::new() })
+        Arc::new(Self {
+            frame,
+            binary: OnceLock::new(),
+            json: OnceLock::new(),
+        })
     }
 
     /// As a WebSocket message.
@@ -84,7 +88,12 @@ impl Outgoing {
     /// An empty queue for `limit` bytes. One frame larger than that is taken when nothing else waits.
     #[must_use]
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { waiting: Mutex::default(), limit, more: Notify::new(), ended: Notify::new() })
+        Arc::new(Self {
+            waiting: Mutex::default(),
+            limit,
+            more: Notify::new(),
+            ended: Notify::new(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -175,7 +184,10 @@ mod tests {
         queue.close(None);
         queue.push(frame(), 1);
         assert!(matches!(queue.next(), Next::Frame(_)));
-        assert!(matches!(queue.next(), Next::End(Ending::Close(Some(CloseCode::Replaced)))));
+        assert!(matches!(
+            queue.next(),
+            Next::End(Ending::Close(Some(CloseCode::Replaced)))
+        ));
     }
 
     #[test]

@@ -106,10 +106,20 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Ou
     tracing::info!("stopped");
 }
 
-fn accept(app: &Arc<App>, router: &Router, stream: TcpStream, from: SocketAddr, permit: OwnedSemaphorePermit) {
+fn accept(
+    app: &Arc<App>,
+    router: &Router,
+    stream: TcpStream,
+    from: SocketAddr,
+    permit: OwnedSemaphorePermit,
+) {
     let now = app.switchboard.now();
     let address = from.ip();
-    let proxy = app.config.trusted_proxies.iter().any(|network| network.contains(address));
+    let proxy = app
+        .config
+        .trusted_proxies
+        .iter()
+        .any(|network| network.contains(address));
     let place = if proxy {
         None
     } else {
@@ -121,7 +131,10 @@ fn accept(app: &Arc<App>, router: &Router, stream: TcpStream, from: SocketAddr, 
     };
     // Frames are small and wanted at once (RFC 896 would hold them back).
     let _ = stream.set_nodelay(true);
-    let peer = Peer { address, _held: Arc::new((permit, place)) };
+    let peer = Peer {
+        address,
+        _held: Arc::new((permit, place)),
+    };
     let router = router.clone();
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer.clone());
@@ -163,7 +176,10 @@ async fn file(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
 fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }
 
@@ -176,18 +192,32 @@ async fn open(State(app): State<Arc<App>>, mut request: Request) -> Response<Bod
             "This is where Peerloom's WebSocket is; open it with the subprotocol peerloom.v1 or peerloom.v1.json.\n",
         );
     }
-    let Some(key) = headers.get(SEC_WEBSOCKET_KEY).filter(|_| has_token(headers, &CONNECTION, "upgrade")) else {
+    let Some(key) = headers
+        .get(SEC_WEBSOCKET_KEY)
+        .filter(|_| has_token(headers, &CONNECTION, "upgrade"))
+    else {
         return plain(StatusCode::BAD_REQUEST, "not a WebSocket handshake\n");
     };
-    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        let mut response = plain(StatusCode::UPGRADE_REQUIRED, "this server speaks WebSocket version 13\n");
-        response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    if headers
+        .get(SEC_WEBSOCKET_VERSION)
+        .is_none_or(|version| version != "13")
+    {
+        let mut response = plain(
+            StatusCode::UPGRADE_REQUIRED,
+            "this server speaks WebSocket version 13\n",
+        );
+        response
+            .headers_mut()
+            .insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         return response;
     }
     let accept = derive_accept_key(key.as_bytes());
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if !app.config.origins.allow(text(ORIGIN), text(HOST)) {
-        return plain(StatusCode::FORBIDDEN, "pages of this origin may not connect; the operator lists them with --origin\n");
+        return plain(
+            StatusCode::FORBIDDEN,
+            "pages of this origin may not connect; the operator lists them with --origin\n",
+        );
     }
     let (codec, protocol) = if has_token(headers, &SEC_WEBSOCKET_PROTOCOL, limits::SUBPROTOCOL) {
         (Codec::Binary, limits::SUBPROTOCOL)
@@ -203,9 +233,16 @@ async fn open(State(app): State<Arc<App>>, mut request: Request) -> Response<Bod
         return plain(StatusCode::INTERNAL_SERVER_ERROR, "no address\n");
     };
     let now = app.switchboard.now();
-    let forwarded: Vec<&str> =
-        headers.get_all(FORWARDED_FOR).iter().map(|value| value.to_str().unwrap_or("?")).collect();
-    let client = address::client(peer.address, Some(&forwarded.join(",")), &app.config.trusted_proxies);
+    let forwarded: Vec<&str> = headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        .map(|value| value.to_str().unwrap_or("?"))
+        .collect();
+    let client = address::client(
+        peer.address,
+        Some(&forwarded.join(",")),
+        &app.config.trusted_proxies,
+    );
     let place = if client == peer.address {
         None
     } else {
@@ -239,8 +276,13 @@ async fn open(State(app): State<Arc<App>>, mut request: Request) -> Response<Bod
 }
 
 fn slow_down(wait: u64) -> Response<Body> {
-    let mut response = plain(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address\n");
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.div_ceil(1000)));
+    let mut response = plain(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too many connections from this address\n",
+    );
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from(wait.div_ceil(1000)));
     response
 }
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST, HeaderName,
-    IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST,
+    HeaderName, IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use bytes::Bytes;
@@ -68,7 +68,9 @@ impl Site {
             Self::Folder(folder) => {
                 let file = folder.join(path);
                 // A link inside the folder may point out of it.
-                let inside = file.canonicalize().is_ok_and(|file| file.starts_with(folder) && file.is_file());
+                let inside = file
+                    .canonicalize()
+                    .is_ok_and(|file| file.starts_with(folder) && file.is_file());
                 match inside.then(|| std::fs::read(&file)) {
                     Some(Ok(bytes)) => Some(bytes.into()),
                     _ if path.starts_with("pkg/") => Self::embedded(path),
@@ -96,7 +98,11 @@ fn file_of(path: &str) -> Option<String> {
     if !(folders.is_empty() || folders.split('/').all(plain)) || !(file.is_empty() || plain(file)) {
         return None;
     }
-    Some(if file.is_empty() { format!("{decoded}index.html") } else { decoded })
+    Some(if file.is_empty() {
+        format!("{decoded}index.html")
+    } else {
+        decoded
+    })
 }
 
 /// Percent-decoding (RFC 3986 section 2.1).
@@ -142,7 +148,10 @@ fn media_type(path: &str) -> (&'static str, bool) {
 fn policy(host: Option<&str>) -> HeaderValue {
     // Spelled out, since not every browser's 'self' takes WebSockets in. An odd Host is left out rather than quoted.
     let host = host.filter(|host| {
-        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
+        !host.is_empty()
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
     });
     let sockets = host.map_or(String::new(), |host| format!(" ws://{host} wss://{host}"));
     let text = format!(
@@ -159,7 +168,10 @@ impl Files {
     /// The files of `site`.
     #[must_use]
     pub fn new(site: Site) -> Self {
-        Self { site, compressed: Mutex::default() }
+        Self {
+            site,
+            compressed: Mutex::default(),
+        }
     }
 
     /// Answers a request for `path`: 200, 304 if the client has it already, or 404.
@@ -185,11 +197,17 @@ impl Files {
         let Some((bytes, path)) = file else {
             let mut response = Response::new(Body::from("There is nothing here.\n"));
             *response.status_mut() = StatusCode::NOT_FOUND;
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            response.headers_mut().insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static("text/plain; charset=utf-8"),
+            );
             return response;
         };
         let (media_type, compressible) = media_type(&path);
-        let accepts = request.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let accepts = request
+            .get(ACCEPT_ENCODING)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let gzip = compressible && bytes.len() > 1024 && accepts.split(',').any(|one| is_gzip(one.trim()));
         let tag = tag(&bytes, gzip);
         let mut response = Response::new(Body::empty());
@@ -202,8 +220,14 @@ impl Files {
         if let Ok(tag) = HeaderValue::from_str(&tag) {
             headers.insert(ETAG, tag);
         }
-        let known = request.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if known.split(',').any(|one| one.trim().trim_start_matches("W/") == &*tag) {
+        let known = request
+            .get(IF_NONE_MATCH)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        if known
+            .split(',')
+            .any(|one| one.trim().trim_start_matches("W/") == &*tag)
+        {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return response;
         }
@@ -278,7 +302,10 @@ mod tests {
     #[test]
     fn the_policy_quotes_only_hosts() {
         let text = |host| policy(Some(host)).to_str().unwrap().to_owned();
-        assert!(text("example.org:8080").contains("connect-src 'self' ws://example.org:8080 wss://example.org:8080;"));
+        assert!(
+            text("example.org:8080")
+                .contains("connect-src 'self' ws://example.org:8080 wss://example.org:8080;")
+        );
         assert!(text("x; script-src *").contains("connect-src 'self';"));
     }
 }

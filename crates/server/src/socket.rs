@@ -73,7 +73,11 @@ where
         .max_message_size(Some(limits::CLIENT_FRAME));
     let stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(settings)).await;
     let (conn, outgoing) = switchboard.connect();
-    let mut registration = Registration { switchboard: switchboard.clone(), conn, clean: false };
+    let mut registration = Registration {
+        switchboard: switchboard.clone(),
+        conn,
+        clean: false,
+    };
     let socket = Socket {
         config: &config,
         switchboard: &switchboard,
@@ -84,13 +88,15 @@ where
         heard: AtomicU64::new(0),
         greeted: AtomicBool::new(false),
     };
+    tracing::info!(conn = conn.0, ?codec, "socket opened");
     let (mut sink, mut source) = stream.split();
     let end = tokio::select! {
         end = socket.read(&mut source) => end,
         end = socket.write(&mut sink) => end,
         end = socket.watch() => end,
     };
-    tracing::debug!(conn = conn.0, ?end, "socket ends");
+    let seconds = socket.opened.elapsed().as_secs();
+    tracing::info!(conn = conn.0, ?end, seconds, "socket closed");
     registration.clean = end == End::ByClient { clean: true };
     drop(registration);
     if let Ok(stream) = sink.reunite(source) {
@@ -127,7 +133,9 @@ impl Socket<'_> {
                 }
                 (Message::Close(frame), _) => {
                     let code = frame.as_ref().map(|frame| u16::from(frame.code));
-                    return End::ByClient { clean: matches!(code, Some(1000 | 1001)) };
+                    return End::ByClient {
+                        clean: matches!(code, Some(1000 | 1001)),
+                    };
                 }
                 (Message::Ping(_) | Message::Pong(_) | Message::Frame(_), _) => {
                     Some(Pause(control.spend(self.switchboard.now(), 1)))
@@ -156,9 +164,13 @@ impl Socket<'_> {
         let conn = self.conn;
         match frame {
             Ok(ClientFrame::Hello(hello)) if !self.greeted.swap(true, Ordering::Relaxed) => {
-                let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_secs());
+                let seconds = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .map_or(u64::MAX, |since| since.as_secs());
                 match self.config.auth.check(hello.token.as_ref(), seconds) {
-                    Ok(grant) => self.switchboard.input(|hub, now| hub.hello(now, conn, hello, grant)),
+                    Ok(grant) => self
+                        .switchboard
+                        .input(|hub, now| hub.hello(now, conn, hello, grant)),
                     Err(problem) => {
                         self.expel(CloseCode::Unauthorized, problem);
                         return None;
@@ -176,7 +188,8 @@ impl Socket<'_> {
     }
 
     fn expel(&self, code: CloseCode, detail: &str) {
-        self.switchboard.input(|hub, _| hub.expel(self.conn, code, detail));
+        self.switchboard
+            .input(|hub, _| hub.expel(self.conn, code, detail));
     }
 
     /// Nothing more is read; the writer ends the socket.
@@ -192,7 +205,13 @@ impl Socket<'_> {
             let done = match self.outgoing.next() {
                 Next::Frame(frame) => sink.feed(frame.message(self.codec)).await,
                 Next::Ping => sink.feed(Message::Ping(bytes::Bytes::new())).await,
-                Next::End(ending) => return ending.into(),
+                Next::End(ending) => {
+                    // What was fed is lost with this half, unless it is flushed.
+                    if let Ending::Close(_) = ending {
+                        let _ = sink.flush().await;
+                    }
+                    return ending.into();
+                }
                 Next::Idle => match sink.flush().await {
                     Ok(()) => {
                         self.outgoing.more().await;

@@ -81,7 +81,9 @@ impl Switchboard {
         let _fuse = Fuse;
         // Taken under the lock, so that it never goes back.
         let now = self.now();
-        let State { hub, queues, alarm, .. } = &mut *state;
+        let State {
+            hub, queues, alarm, ..
+        } = &mut *state;
         let result = input(hub, now);
         while let Some(output) = hub.poll_output() {
             match output {
