@@ -69,6 +69,7 @@ function add(model) {
     if (change.kind === "unread") {
       threads.update();
       showTitle();
+      if (page.dataset.view === "start") showRecent();
       if (model.id !== visible && model.unread === 1) announce(`New message in ${model.title}`);
     }
   });
@@ -170,7 +171,8 @@ async function leave(id) {
 }
 
 function showRecent() {
-  const ids = recentThreads().filter((id) => !open.has(id));
+  // Those still open are for narrow screens, where the list of threads is out of sight.
+  const ids = [...new Set([...open.keys(), ...recentThreads()])];
   need("recent", HTMLElement).hidden = ids.length === 0;
   need("recent-list", HTMLElement).replaceChildren(
     ...ids.map((id) => {
@@ -181,7 +183,15 @@ function showRecent() {
         showRecent();
         need("start-title", HTMLElement).focus();
       });
-      return h("li", { className: dye(id) }, h("a", { href: hashOf(id) }, h("span", { className: "knot", "aria-hidden": "true" }), isolated(title, "name")), forget);
+      const model = open.get(id);
+      const link = h(
+        "a",
+        { href: hashOf(id) },
+        h("span", { className: "knot", "aria-hidden": "true" }),
+        isolated(title, "name"),
+        model !== undefined && h("span", { className: "small" }, model.unread > 0 ? `${model.unread} unread` : "open"),
+      );
+      return h("li", { className: `${dye(id)}${model === undefined ? "" : " open"}` }, link, model === undefined && forget);
     }),
   );
 }

@@ -98,8 +98,9 @@ const cleanTitle = (id) =>
 /** Words have few changes between small letters, capitals and digits; random text has many. @param {string} id */
 export function looksRandom(id) {
   if (!/^[A-Za-z0-9_-]{16,64}$/.test(id)) return false;
-  const changes = id.match(/(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[a-z0-9]|(?<=[0-9])[A-Za-z]/g);
-  return changes !== null && changes.length >= 5;
+  const runs = id.match(/[A-Z]?[a-z]+|[A-Z]+|[0-9]+/g) ?? [];
+  const breaks = id.match(/[_-]+/g) ?? [];
+  return runs.length - breaks.length > 5;
 }
 
 /**
