@@ -293,5 +293,6 @@ function describe(data) {
 export function explain(error) {
   if (!(error instanceof Error)) return "Something unexpected went wrong.";
   const remedy = "remedy" in error && typeof error.remedy === "string" ? error.remedy : "";
-  return remedy === "" || error.message.includes(remedy) ? error.message : `${error.message} ${remedy}`;
+  const sentence = /[.!?…]$/.test(error.message) ? error.message : `${error.message}.`;
+  return remedy === "" || sentence.includes(remedy) ? sentence : `${sentence} ${remedy}`;
 }
