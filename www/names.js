@@ -100,7 +100,7 @@ export function looksRandom(id) {
   if (!/^[A-Za-z0-9_-]{16,64}$/.test(id)) return false;
   const runs = id.match(/[A-Z]?[a-z]+|[A-Z]+|[0-9]+/g) ?? [];
   const breaks = id.match(/[_-]+/g) ?? [];
-  const ordinary = breaks.length === 0 && id.length >= 20 ? 3 : 5; // nobody types so much without a break
+  const ordinary = /^[a-z0-9]{20,}$/.test(id) ? 3 : 5; // nobody types so much without a break
   return runs.length - breaks.length > ordinary;
 }
 
