@@ -67,6 +67,33 @@ impl Cache {
         Ok(place)
     }
 
+    /// The places of the entries whose keys begin so, oldest first.
+    pub fn find_all(&self, prefix: &str) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(&self.root) else {
+            return Vec::new();
+        };
+        let mut found: Vec<_> = entries
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+            .map(|entry| {
+                (
+                    entry.metadata().and_then(|data| data.modified()).ok(),
+                    entry.path(),
+                )
+            })
+            .collect();
+        found.sort();
+        found.into_iter().map(|(_, place)| place).collect()
+    }
+
+    /// Removes the oldest entries whose keys begin so, but for the newest `keep`.
+    pub fn prune(&self, prefix: &str, keep: usize) -> Result<()> {
+        let all = self.find_all(prefix);
+        all.iter()
+            .take(all.len().saturating_sub(keep))
+            .try_for_each(|place| remove(place))
+    }
+
     /// A scratch folder that is empty at first; the caller removes it.
     pub fn scratch(&self, name: &str) -> Result<PathBuf> {
         let folder = self.root.join("tmp").join(name);

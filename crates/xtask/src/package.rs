@@ -1,5 +1,5 @@
 //! The npm package in `pkg/`: wasm-pack's output, the JavaScript of `js/` over it, and the hand-kept manifest. Built
-//! beside its place and moved there when it is whole, and not at all when nothing it is made of has changed.
+//! beside its place, kept in the cache under a hash of what it is made of, and copied into the checkout when it is whole.
 
 use crate::cache::{Cache, Fingerprint, copy_all, lock, remove};
 use crate::shell::{self, Context, Failure, Job, Result, command, prepend_path};
@@ -45,14 +45,9 @@ pub struct Kit {
 impl Kit {
     /// Sets everything up; what doesn't depend on each other at the same time.
     pub fn ensure(cache: &Cache, root: &Path) -> Result<Self> {
-        Self::ensure_beside(cache, root, Vec::new())
-    }
-
-    /// The same, with other jobs running meanwhile.
-    pub fn ensure_beside(cache: &Cache, root: &Path, jobs: Vec<Job<'_>>) -> Result<Self> {
         let toolchain = Mutex::new(None);
         let path = Mutex::new(Vec::new());
-        let mut all: Vec<Job<'_>> = vec![
+        let all: Vec<Job<'_>> = vec![
             Box::new(|| {
                 let found = WasmToolchain::ensure(cache)?;
                 toolchain
@@ -74,7 +69,6 @@ impl Kit {
                 Ok(())
             }),
         ];
-        all.extend(jobs);
         shell::together(all)?;
         let toolchain = toolchain
             .into_inner()
@@ -100,7 +94,10 @@ impl Kit {
     }
 }
 
-/// Builds the package unless it is there already.
+/// How many packages, of this and other checkouts and of earlier states, the cache keeps.
+const KEPT: usize = 8;
+
+/// Builds the package, unless the checkout or the cache has the very same one.
 pub fn build(cache: &Cache, root: &Path, kit: &Kit, mode: Mode) -> Result<PathBuf> {
     let pkg = root.join("pkg");
     let own = root.join("target/xtask");
@@ -112,55 +109,61 @@ pub fn build(cache: &Cache, root: &Path, kit: &Kit, mode: Mode) -> Result<PathBu
         eprintln!("✓ pkg/ is up to date");
         return Ok(pkg);
     }
-    let draft = own.join("pkg");
-    remove(&draft)?;
-    {
-        // Its artifacts have the same names in every checkout, and wasm-pack reads them after cargo is done.
-        let _shared = cache.lock("wasm-build")?;
-        shell::step(
-            "npm package",
-            "wasm-pack build; 20 to 60 s when something changed",
-            || {
-                let mut pack = command("wasm-pack");
-                kit.apply(cache, &mut pack);
-                pack.current_dir(root)
-                    .args([
-                        "build",
-                        "--target",
-                        "web",
-                        "--mode",
-                        "no-install",
-                        "--no-pack",
-                        "--out-dir",
-                    ])
-                    .arg("target/xtask/pkg")
-                    .args(match mode {
-                        Mode::Release => &["--profile", "web"][..],
-                        Mode::Dev => &["--dev"][..],
-                    });
-                shell::run(&mut pack)
-            },
-        )?;
-    }
-    if !draft.join("peerloom_bg.wasm").is_file() {
+    // One build at a time: artifacts have the same names in every checkout, and wasm-pack reads them when cargo has
+    // let go of its own lock.
+    let _shared = cache.lock("wasm-build")?;
+    let made = cache.get_or_make(&format!("pkg-{state}"), |draft, _| {
+        assemble(cache, root, kit, mode, draft)
+    })?;
+    remove(&stamp)?;
+    remove(&pkg)?;
+    copy_all(&made, &pkg)?;
+    fs::write(&stamp, state).context(stamp.display())?;
+    cache.prune("pkg-", KEPT)?;
+    Ok(pkg)
+}
+
+fn assemble(cache: &Cache, root: &Path, kit: &Kit, mode: Mode, place: &Path) -> Result<()> {
+    shell::step(
+        "npm package",
+        "wasm-pack build; 20 to 60 s when something changed",
+        || {
+            let mut pack = command("wasm-pack");
+            kit.apply(cache, &mut pack);
+            pack.current_dir(root)
+                .args([
+                    "build",
+                    "--target",
+                    "web",
+                    "--mode",
+                    "no-install",
+                    "--no-pack",
+                    "--out-dir",
+                ])
+                .arg(place)
+                .args(match mode {
+                    Mode::Release => &["--profile", "web"][..],
+                    Mode::Dev => &["--dev"][..],
+                });
+            shell::run(&mut pack)
+        },
+    )?;
+    if !place.join("peerloom_bg.wasm").is_file() {
         return Err(Failure::from("wasm-pack made no peerloom_bg.wasm"));
     }
     // wasm-pack's own ignores everything, and npm would obey it when packing.
-    remove(&draft.join(".gitignore"))?;
+    remove(&place.join(".gitignore"))?;
     let js = root.join("js");
     if js.is_dir() {
-        copy_all(&js, &draft)?;
+        copy_all(&js, place)?;
     }
-    fs::write(draft.join("package.json"), manifest(root)?).context("pkg/package.json")?;
+    fs::write(place.join("package.json"), manifest(root)?).context("pkg/package.json")?;
     for name in ["README.md", "LICENSE-MIT", "LICENSE-APACHE"] {
         if root.join(name).is_file() {
-            fs::copy(root.join(name), draft.join(name)).context(name)?;
+            fs::copy(root.join(name), place.join(name)).context(name)?;
         }
     }
-    remove(&pkg)?;
-    fs::rename(&draft, &pkg).context(pkg.display())?;
-    fs::write(&stamp, state).context(stamp.display())?;
-    Ok(pkg)
+    Ok(())
 }
 
 /// The npm manifest with the version of the crates.

@@ -1,12 +1,13 @@
 //! The signalling server: building it, and running it as the demo. The demo is built for a short wait, the bench for
-//! speed; both into a folder that all checkouts share, with the binary then copied into the checkout.
+//! speed. Dependencies are compiled once for all checkouts, and the binary is kept under a hash of what it is made of.
 
-use crate::cache::{Cache, remove};
+use crate::cache::{Cache, Fingerprint, remove};
 use crate::package::{self, Kit, Mode};
 use crate::shell::{self, Context, Failure, Job, Result, cargo, command};
 use std::fs;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Which cargo profile the server is built with.
@@ -27,67 +28,89 @@ impl Profile {
     }
 }
 
-/// Builds the server, which embeds `www/` and `pkg/`, and returns the path of the binary.
+/// What the server is made of, besides the package that it embeds.
+const INPUTS: [&str; 8] = [
+    "crates/core/src",
+    "crates/core/Cargo.toml",
+    "crates/server/src",
+    "crates/server/Cargo.toml",
+    "crates/server/build.rs",
+    "www",
+    "Cargo.toml",
+    "Cargo.lock",
+];
+
+/// How many servers the cache keeps.
+const KEPT: usize = 4;
+
+/// Builds the server, which embeds `www/` and `pkg/`, unless the cache has the very same; returns the binary's path.
 pub fn build(cache: &Cache, root: &Path, profile: Profile) -> Result<PathBuf> {
-    let target = cache.target("server");
     let name = format!("peerloom-server{}", std::env::consts::EXE_SUFFIX);
-    let place = root.join("target/xtask").join(profile.name()).join(&name);
+    let mut pkg = Fingerprint::new();
+    pkg.add_path(&root.join("pkg"))?;
+    let key = format!("{}-{}", key(root, profile)?, pkg.text());
+    let _shared = cache.lock("server-build")?;
+    let made = cache.get_or_make(&key, |draft, _| {
+        shell::step(
+            "peerloom-server",
+            "the signalling server; about a minute the first time",
+            || shell::run(cargo_build(cache, root, profile).arg("--quiet")),
+        )?;
+        let built = cache.target("server").join(profile.name()).join(&name);
+        fs::copy(&built, draft.join(&name))
+            .context(built.display())
+            .map(drop)
+    })?;
     let folder = root.join("target/xtask").join(profile.name());
     fs::create_dir_all(&folder).context(folder.display())?;
-    let _shared = cache.lock("server-build")?;
-    shell::step(
-        "peerloom-server",
-        "the signalling server; about a minute the first time",
-        || {
-            let mut build = cargo();
-            build
-                .current_dir(root)
-                .args([
-                    "build",
-                    "--quiet",
-                    "--package",
-                    "peerloom-server",
-                    "--profile",
-                    profile.name(),
-                ])
-                .env("CARGO_TARGET_DIR", &target);
-            shell::run(&mut build)
-        },
-    )?;
+    let place = folder.join(&name);
     // Removed first: a server that runs from it keeps its file.
     remove(&place)?;
-    fs::copy(target.join(profile.name()).join(&name), &place).context(place.display())?;
+    fs::copy(made.join(&name), &place).context(place.display())?;
+    cache.prune("server-", KEPT)?;
     Ok(place)
 }
 
-/// Compiles what the server depends on, without looking at `pkg/`, which is being built at the same time.
+/// Compiles the server while the package, which it embeds, is still being built: what has to be compiled again
+/// afterwards is one crate.
 pub fn prebuild<'a>(cache: &'a Cache, root: &'a Path) -> Job<'a> {
     Box::new(move || {
-        if cache.target("server").join("demo").is_dir() {
+        if !cache.find_all(&key(root, Profile::Demo)?).is_empty() {
             return Ok(());
         }
-        // An empty package is enough for the dependencies; the real one is compiled in afterwards.
-        fs::create_dir_all(root.join("pkg")).context("pkg")?;
         let _shared = cache.lock("server-build")?;
         shell::step(
             "the server's dependencies",
-            "compiled meanwhile, about a minute",
-            || {
-                let mut build = cargo();
-                build
-                    .current_dir(root)
-                    .args([
-                        "build",
-                        "--package",
-                        "peerloom-server",
-                        "--profile",
-                        Profile::Demo.name(),
-                    ])
-                    .env("CARGO_TARGET_DIR", cache.target("server"));
-                shell::run_logged(&mut build, &cache.log("server"))
-            },
+            "compiled meanwhile; a minute or two the first time",
+            || shell::run_logged(&mut cargo_build(cache, root, Profile::Demo), &cache.log("server")),
         )
     })
+}
+
+fn cargo_build(cache: &Cache, root: &Path, profile: Profile) -> Command {
+    let mut build = cargo();
+    build
+        .current_dir(root)
+        .args([
+            "build",
+            "--package",
+            "peerloom-server",
+            "--profile",
+            profile.name(),
+        ])
+        .env("CARGO_TARGET_DIR", cache.target("server"));
+    build
+}
+
+/// The first half of the cache key, which doesn't depend on the package.
+fn key(root: &Path, profile: Profile) -> Result<String> {
+    let mut hash = Fingerprint::new();
+    hash.add(shell::output(command("rustc").arg("-vV"))?.as_bytes());
+    for input in INPUTS {
+        hash.add(input.as_bytes());
+        hash.add_path(&root.join(input))?;
+    }
+    Ok(format!("server-{}-{}", profile.name(), hash.text()))
 }
 
 /// Sets up, builds and serves the demo. Becomes the server, so it returns only when it fails.
@@ -104,8 +127,13 @@ pub fn demo(cache: &Cache, root: &Path, host: &str, port: u16) -> Result<()> {
             "choose another with --port N or --host H",
         )
     })?;
-    let kit = Kit::ensure_beside(cache, root, vec![prebuild(cache, root)])?;
-    package::build(cache, root, &kit, Mode::Release)?;
+    shell::together(vec![
+        prebuild(cache, root),
+        Box::new(|| {
+            let kit = Kit::ensure(cache, root)?;
+            package::build(cache, root, &kit, Mode::Release).map(drop)
+        }),
+    ])?;
     let server = build(cache, root, Profile::Demo)?;
     announce_later(&listen)?;
     become_server(&server, &listen)

@@ -39,12 +39,13 @@ impl WasmToolchain {
             return Self::composed(&composed);
         }
         if which("rustup").is_some() {
-            let why = "the standard library for wasm32; a few seconds, or given up after one minute";
-            let added = shell::step("rustup target add", why, || Ok(rustup_add(cache)))?;
-            if added && has_target(&sysroot) {
+            eprintln!(
+                "▸ rustup target add: the standard library for wasm32; seconds, or given up after a minute"
+            );
+            if rustup_add(cache) && has_target(&sysroot) {
                 return Self::own();
             }
-            eprintln!("  rustup has nowhere to fetch it from; taking Debian's compiler and its sources");
+            eprintln!("  rustup cannot fetch it here; another way: Debian's compiler and its sources");
         }
         if !debian::available() {
             return Err(Failure::with_remedy(
