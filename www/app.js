@@ -95,6 +95,7 @@ function route() {
     else void session?.join(model);
   }
   visible = wanted;
+  need("skip", HTMLElement).textContent = "Skip to the message field";
   page.dataset.view = "thread";
   rememberThread(wanted);
   view.show(model);
@@ -106,6 +107,7 @@ function route() {
 
 function showStart() {
   visible = "";
+  need("skip", HTMLElement).textContent = "Skip the list of threads";
   page.dataset.view = "start";
   view.show(null);
   watch();
@@ -365,6 +367,10 @@ function listen() {
     if (button instanceof HTMLButtonElement) button.addEventListener("click", () => void startThread(button));
   }
   for (const button of document.querySelectorAll("[data-role=edit-name]")) button.addEventListener("click", editName);
+  // The address does not change, and nothing else would happen, where the visible thread is chosen again.
+  need("threads-list", HTMLElement).addEventListener("click", (event) => {
+    if (event.target instanceof Element && event.target.closest("a") !== null) threadsPanel.close();
+  });
   for (const home of document.querySelectorAll("[data-role=home]")) {
     home.addEventListener("click", (event) => {
       event.preventDefault();

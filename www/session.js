@@ -97,8 +97,9 @@ export class Session {
 
   /** @param {OpenThread} model */
   async join(model) {
-    const { client } = this;
     model.joining();
+    if (this.state === "closed") void this.connect();
+    const { client } = this;
     if (client === null || !this.ready) return; // `connect` comes back to it
     try {
       const thread = await client.thread(model.id, { userData: this.userData });

@@ -266,6 +266,12 @@ export class OpenThread {
 
   /** @param {boolean} watched  whether somebody is looking at this thread now */
   watch(watched) {
+    if (this.watched && !watched && this.firstUnread >= 0) {
+      // What was new has been seen; the line goes above what comes from now on.
+      const seen = this.item(this.firstUnread);
+      this.firstUnread = -1;
+      if (seen !== undefined) this.changed({ kind: "item-changed", item: seen });
+    }
     this.watched = watched;
     if (watched && this.unread > 0) {
       this.unread = 0;
