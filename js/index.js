@@ -1,0 +1,185 @@
+// What `import … from "peerloom"` gives. Importing touches no browser API and loads no wasm: `connect`, `init` or
+// `client.open` do. The classes of peers and threads come from the wasm; `Client` is wrapped, so that it can be made, and
+// given listeners, before the wasm is there.
+
+import load, { Client as WasmClient, Peer, Thread } from "./peerloom.js";
+import { describe, PeerloomError } from "./error.js";
+import { errors } from "./errors.js";
+
+export { Peer, PeerloomError, Thread };
+
+describe(errors);
+
+let loading;
+
+/** Loads the wasm; `source` is where it is, if not beside this module. */
+export function init(source) {
+  loading ??= loadOnce(source).catch((error) => {
+    loading = undefined;
+    throw error;
+  });
+  return loading;
+}
+
+async function loadOnce(source) {
+  if (typeof WebAssembly !== "object") throw new PeerloomError("unsupported", "WebAssembly");
+  if (typeof WebSocket !== "function") throw new PeerloomError("unsupported", "WebSocket");
+  try {
+    await load(source === undefined ? undefined : { module_or_path: source });
+  } catch (cause) {
+    throw new PeerloomError("load_failed", cause?.message ?? "", { cause });
+  }
+}
+
+/** `new Client(options)` and `await client.open()` in one. */
+export async function connect(options) {
+  return new Client(options).open();
+}
+
+const has = (name) => typeof globalThis[name] === "function";
+
+export class Client {
+  /** What this browser can do. */
+  static get supported() {
+    const devices = globalThis.navigator?.mediaDevices;
+    const webrtc = has("RTCPeerConnection");
+    return Object.freeze({
+      webrtc,
+      dataChannels: webrtc && "createDataChannel" in RTCPeerConnection.prototype,
+      media: typeof devices?.getUserMedia === "function",
+      screen: typeof devices?.getDisplayMedia === "function",
+      webSocket: has("WebSocket"),
+      webAssembly: typeof WebAssembly === "object",
+    });
+  }
+
+  #options;
+  /** The wasm's client, once it is made. */
+  #inner;
+  /** Calls of before that, carried out in order when it is. */
+  #before = [];
+  #opening;
+  #closed = false;
+
+  constructor(options = {}) {
+    this.#options = { ...options, server: options.server === undefined ? undefined : String(options.server) };
+  }
+
+  get id() {
+    return this.#inner?.id ?? this.#options.id ?? "";
+  }
+
+  get state() {
+    if (this.#closed) return "closed";
+    return this.#inner?.state ?? (this.#opening ? "connecting" : "idle");
+  }
+
+  get userData() {
+    return this.#inner ? this.#inner.userData : this.#options.userData;
+  }
+
+  get peers() {
+    return this.#inner?.peers ?? new Map();
+  }
+
+  get threads() {
+    return this.#inner?.threads ?? new Map();
+  }
+
+  open() {
+    this.#opening ??= this.#open();
+    return this.#opening;
+  }
+
+  async #open() {
+    try {
+      await init();
+      if (this.#closed) throw new PeerloomError("closed");
+      this.#inner ??= new WasmClient(this.#options);
+      for (const call of this.#before.splice(0)) call();
+      await this.#inner.open();
+      return this;
+    } catch (error) {
+      // Made but not admitted: nothing of it may go on, and a client is opened once.
+      this.#closed ||= this.#inner !== undefined;
+      this.#opening = undefined;
+      throw error;
+    }
+  }
+
+  /** The wasm's client, or an error that says what to do first. */
+  #opened() {
+    if (this.#inner) return this.#inner;
+    throw new PeerloomError(this.#closed ? "closed" : "not_open");
+  }
+
+  /** Now, or as soon as the wasm's client is made. Returns the function that undoes it. */
+  #when(call, undo) {
+    if (this.#inner) call();
+    else this.#before.push(call);
+    return () => {
+      const index = this.#before.indexOf(call);
+      if (index >= 0) this.#before.splice(index, 1);
+      else if (this.#inner) undo();
+    };
+  }
+
+  peer(id) {
+    return this.#opened().peer(id);
+  }
+
+  async thread(id, options) {
+    return this.#opened().thread(id ?? undefined, options);
+  }
+
+  tag(...tags) {
+    this.#when(() => this.#inner.tag(tags.flat()));
+  }
+
+  untag(...tags) {
+    this.#when(() => this.#inner.untag(tags.flat()));
+  }
+
+  watch(...names) {
+    this.#when(() => this.#inner.watch(names.flat()));
+  }
+
+  unwatch(...names) {
+    this.#when(() => this.#inner.unwatch(names.flat()));
+  }
+
+  setUserData(userData) {
+    if (this.#inner) this.#inner.setUserData(userData);
+    else this.#options.userData = userData;
+  }
+
+  async send(to, name, data) {
+    return this.#opened().send(to, name, data);
+  }
+
+  async request(to, name, data, options) {
+    return this.#opened().request(to, name, data, options);
+  }
+
+  handle(name, handler) {
+    return this.#when(() => this.#inner.handle(name, handler), () => this.#inner.unhandle(name, handler));
+  }
+
+  async close() {
+    if (this.#inner && !this.#closed) this.#inner.close();
+    this.#closed = true;
+    this.#before.length = 0;
+  }
+
+  on(name, listener) {
+    return this.#when(() => this.#inner.on(name, listener, false), () => this.#inner.off(name, listener));
+  }
+
+  once(name, listener) {
+    return this.#when(() => this.#inner.on(name, listener, true), () => this.#inner.off(name, listener));
+  }
+
+  off(name, listener) {
+    this.#when(() => this.#inner.off(name, listener));
+  }
+}

@@ -1,0 +1,163 @@
+// JavaScript values to and from message bodies. Plain JSON goes as JSON text, made and read by the browser's own code;
+// anything richer goes as JSON text with marked places, `{"$": kind, …}`, and the byte strings that belong there.
+// `docs/protocol.md` has the grammar. Keys from outside never reach an assignment, so `__proto__` is a key like others.
+
+const DEPTH = 64;
+const VIEWS = new Map(
+  [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array,
+    Float64Array, BigInt64Array, BigUint64Array, DataView].map((View) => [View.name, View]),
+);
+
+class Refused extends Error {}
+
+function refuse(what, path) {
+  throw new Refused(path ? `${what} at ${path}` : what);
+}
+
+function isPlainNumber(value) {
+  return Number.isFinite(value) && !Object.is(value, -0);
+}
+
+/** Whether JSON carries the value without loss. Says no where in doubt; `pack` then looks closely. */
+function isPlain(value, depth) {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return true;
+    case "number":
+      return isPlainNumber(value);
+    case "object":
+      break;
+    default:
+      return false;
+  }
+  if (value === null) return true;
+  if (depth === 0) return false;
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index += 1) if (!isPlain(value[index], depth - 1)) return false;
+    return true;
+  }
+  const prototype = Object.getPrototypeOf(value);
+  if ((prototype !== Object.prototype && prototype !== null) || typeof value.toJSON === "function") return false;
+  for (const key in value) {
+    if (!Object.hasOwn(value, key)) continue;
+    if (key === "$" || !isPlain(value[key], depth - 1)) return false;
+  }
+  return true;
+}
+
+function mark(value, parts, path, depth) {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return value;
+    case "number":
+      return isPlainNumber(value) ? value : { $: "number", v: Object.is(value, -0) ? "-0" : String(value) };
+    case "bigint":
+      return { $: "bigint", v: String(value) };
+    case "undefined":
+      return { $: "undefined" };
+    case "object":
+      break;
+    default:
+      return refuse(`a ${typeof value}`, path);
+  }
+  if (value === null) return null;
+  if (depth === 0) return refuse(`a cycle, or more than ${DEPTH} levels`, path.slice(0, 40));
+  const inside = (child, key) => mark(child, parts, `${path}${key}`, depth - 1);
+  if (Array.isArray(value)) return Array.from(value, (child, index) => inside(child, `[${index}]`));
+  if (value instanceof Date) return { $: "date", v: Number.isNaN(value.getTime()) ? null : value.getTime() };
+  if (value instanceof Map) {
+    return { $: "map", v: Array.from(value, ([key, child]) => [inside(key, ".key"), inside(child, ".value")]) };
+  }
+  if (value instanceof Set) return { $: "set", v: Array.from(value, (child) => inside(child, ".element")) };
+  if (value instanceof ArrayBuffer) return { $: "bytes", v: parts.push(new Uint8Array(value)) - 1, t: "ArrayBuffer" };
+  if (ArrayBuffer.isView(value)) {
+    const bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+    return { $: "bytes", v: parts.push(bytes) - 1, t: value.constructor.name };
+  }
+  if (value instanceof Blob) return { $: "blob", v: parts.push(value) - 1, t: value.type };
+  const tag = Object.prototype.toString.call(value);
+  if (tag !== "[object Object]") return refuse(`a ${tag.slice(8, -1)}`, path);
+  const entries = Object.keys(value).map((key) => [key, inside(value[key], `.${key}`)]);
+  // An object that has the mark's own key travels as a list of its entries.
+  return Object.hasOwn(value, "$") ? { $: "object", v: entries } : Object.fromEntries(entries);
+}
+
+/**
+ * Packs a value that is not a string. Returns JSON text, or a Uint8Array for an ArrayBuffer, or `{ json, parts }`, with
+ * `pending` set while some parts are Blobs. Throws `Refused` for what can't be sent.
+ */
+export function pack(value) {
+  if (isPlain(value, DEPTH)) return JSON.stringify(value);
+  if (value instanceof ArrayBuffer) return new Uint8Array(value);
+  const parts = [];
+  const json = JSON.stringify(mark(value, parts, "", DEPTH));
+  return { json, parts, pending: parts.some((part) => part instanceof Blob) };
+}
+
+/** Reads the Blobs among the parts. */
+export async function fill(packed) {
+  const parts = await Promise.all(
+    packed.parts.map(async (part) => (part instanceof Blob ? new Uint8Array(await part.arrayBuffer()) : part)),
+  );
+  return { json: packed.json, parts, pending: false };
+}
+
+function exact(bytes) {
+  return bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength ? bytes.buffer : bytes.slice().buffer;
+}
+
+function restore(value, parts, depth) {
+  if (typeof value !== "object" || value === null) return value;
+  if (depth === 0) throw new Refused("too deep");
+  const inside = (child) => restore(child, parts, depth - 1);
+  if (Array.isArray(value)) return value.map(inside);
+  if (!Object.hasOwn(value, "$")) return Object.fromEntries(Object.keys(value).map((key) => [key, inside(value[key])]));
+  const { $: kind, v, t } = value;
+  switch (kind) {
+    case "undefined":
+      return undefined;
+    case "number":
+      return Number(v);
+    case "bigint":
+      return BigInt(v);
+    case "date":
+      return new Date(v ?? NaN);
+    case "map":
+      return new Map(v.map(([key, child]) => [inside(key), inside(child)]));
+    case "set":
+      return new Set(v.map(inside));
+    case "object":
+      return Object.fromEntries(v.map(([key, child]) => [String(key), inside(child)]));
+    case "blob":
+      return new Blob([parts[v]], { type: String(t) });
+    case "bytes": {
+      const buffer = exact(parts[v]);
+      if (t === "ArrayBuffer") return buffer;
+      const View = VIEWS.get(t);
+      if (!View) throw new Refused("unknown view");
+      return new View(buffer);
+    }
+    default:
+      throw new Refused("unknown kind");
+  }
+}
+
+/** The value of JSON text. */
+export function parse(text) {
+  return JSON.parse(text);
+}
+
+/** The value of JSON text with marked places; `parts` are Uint8Arrays. */
+export function unpack(json, parts) {
+  // Twice the depth: a level of a Map is two levels of JSON.
+  return restore(JSON.parse(json), parts, 3 * DEPTH);
+}
+
+/** User data as JSON text; throws for what JSON can't carry. */
+export function userDataText(value) {
+  if (value === undefined) return undefined;
+  if (!isPlain(value, DEPTH)) throw new Refused("user data that is not plain JSON");
+  return JSON.stringify(value);
+}

@@ -1,0 +1,111 @@
+//! JavaScript values to and from message bodies. The work on values is done in `js/value.js`, by the browser's own JSON
+//! code where it can be, because each crossing costs more than the step that it would take here.
+
+use js_sys::{Array, Promise, Reflect, Uint8Array};
+use peerloom_core::wire::{Body, Bytes, JsonText};
+use peerloom_core::{Code, Error};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use crate::error;
+
+#[wasm_bindgen(module = "/js/value.js")]
+extern "C" {
+    #[wasm_bindgen(catch, js_name = pack)]
+    fn pack_js(value: &JsValue) -> Result<JsValue, JsValue>;
+    fn fill(packed: &JsValue) -> Promise;
+    #[wasm_bindgen(catch, js_name = parse)]
+    fn parse_js(text: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch, js_name = unpack)]
+    fn unpack_js(json: &str, parts: Array) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch, js_name = userDataText)]
+    fn user_data_text(value: &JsValue) -> Result<JsValue, JsValue>;
+}
+
+/// A value on its way into a message.
+pub(crate) enum Packed {
+    /// Complete.
+    Ready(Body),
+    /// Blobs are being read.
+    Pending(Promise),
+}
+
+/// Packs a value.
+pub(crate) fn pack(value: &JsValue) -> Result<Packed, JsValue> {
+    if let Some(text) = value.as_string() {
+        return Ok(Packed::Ready(Body::Text(text)));
+    }
+    let packed = pack_js(value).map_err(|thrown| error::new(Code::InvalidData, &error::message(&thrown)))?;
+    if let Some(json) = packed.as_string() {
+        return Ok(Packed::Ready(Body::Json(json)));
+    }
+    if let Some(bytes) = packed.dyn_ref::<Uint8Array>() {
+        return Ok(Packed::Ready(Body::Bytes(Bytes(bytes.to_vec()))));
+    }
+    if get(&packed, "pending").is_truthy() {
+        return Ok(Packed::Pending(fill(&packed)));
+    }
+    Ok(Packed::Ready(rich(&packed)))
+}
+
+/// Waits for Blobs to be read.
+pub(crate) async fn filled(promise: Promise) -> Result<Body, JsValue> {
+    match JsFuture::from(promise).await {
+        Ok(packed) => Ok(rich(&packed)),
+        Err(thrown) => Err(error::caused(Code::InvalidData, thrown)),
+    }
+}
+
+fn rich(packed: &JsValue) -> Body {
+    let parts = Array::from(&get(packed, "parts"));
+    Body::Rich {
+        json: get(packed, "json").as_string().unwrap_or_default(),
+        parts: parts
+            .iter()
+            .map(|part| Bytes(part.unchecked_into::<Uint8Array>().to_vec()))
+            .collect(),
+    }
+}
+
+fn get(object: &JsValue, key: &str) -> JsValue {
+    Reflect::get(object, &key.into()).unwrap_or_default()
+}
+
+/// The value of a body from outside.
+///
+/// # Errors
+/// `protocol_violation`: it is not of the form that it claims.
+pub(crate) fn unpack(body: &Body) -> Result<JsValue, Error> {
+    match body {
+        Body::Text(text) => Ok(JsValue::from_str(text)),
+        Body::Json(json) => parse_js(json),
+        Body::Bytes(bytes) => Ok(Uint8Array::from(bytes.0.as_slice()).buffer().into()),
+        Body::Rich { json, parts } => unpack_js(
+            json,
+            parts
+                .iter()
+                .map(|part| Uint8Array::from(part.0.as_slice()))
+                .collect(),
+        ),
+    }
+    .map_err(|_| Error::new(Code::ProtocolViolation, "a message whose content can't be read"))
+}
+
+/// User data from the page.
+pub(crate) fn user_data(value: &JsValue) -> Result<Option<JsonText>, JsValue> {
+    let text =
+        user_data_text(value).map_err(|thrown| error::new(Code::InvalidData, &error::message(&thrown)))?;
+    match text.as_string() {
+        None => Ok(None),
+        Some(text) => match JsonText::new(&text) {
+            Some(text) => Ok(Some(text)),
+            None => Err(error::new(Code::TooLarge, "user data is over 4096 bytes as JSON")),
+        },
+    }
+}
+
+/// User data for the page; `undefined` if it is none, or not JSON.
+pub(crate) fn user_data_value(text: Option<&JsonText>) -> JsValue {
+    text.and_then(|text| parse_js(text.as_str()).ok())
+        .unwrap_or_default()
+}

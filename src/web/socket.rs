@@ -1,0 +1,64 @@
+//! The WebSocket to the signalling server.
+
+use gloo_events::EventListener;
+use js_sys::Uint8Array;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::JsValue;
+use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
+
+/// What comes from a socket.
+pub(crate) enum SocketEvent {
+    /// It is open.
+    Opened,
+    /// A binary message.
+    Received(Vec<u8>),
+    /// It is closed, with this code.
+    Closed(u16),
+}
+
+/// An open or opening socket.
+pub(crate) struct Socket {
+    socket: WebSocket,
+    listeners: Vec<EventListener>,
+}
+
+impl Socket {
+    /// Makes a socket.
+    ///
+    /// # Errors
+    /// What the browser throws, for an address that it does not allow.
+    pub(crate) fn new(
+        address: &str,
+        protocol: &str,
+        on_event: impl Fn(SocketEvent) + Clone + 'static,
+    ) -> Result<Self, JsValue> {
+        let socket = WebSocket::new_with_str(address, protocol)?;
+        socket.set_binary_type(BinaryType::Arraybuffer);
+        let (opened, received, closed) = (on_event.clone(), on_event.clone(), on_event);
+        let listeners = vec![
+            EventListener::new(&socket, "open", move |_| opened(SocketEvent::Opened)),
+            EventListener::new(&socket, "message", move |event| {
+                // Text on a binary socket is no frame, which an empty one is not either.
+                let data = event.unchecked_ref::<MessageEvent>().data();
+                received(SocketEvent::Received(Uint8Array::new(&data).to_vec()));
+            }),
+            EventListener::new(&socket, "close", move |event| {
+                closed(SocketEvent::Closed(event.unchecked_ref::<CloseEvent>().code()));
+            }),
+        ];
+        Ok(Self { socket, listeners })
+    }
+
+    /// Sends one binary message.
+    pub(crate) fn send(&self, bytes: &[u8]) {
+        // What is sent to a socket that has just closed is repeated on the next one.
+        let _ = self.socket.send_with_u8_array(bytes);
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.listeners.clear();
+        let _ = self.socket.close_with_code(1000);
+    }
+}
