@@ -17,7 +17,9 @@ fn bench() -> Bench {
 
 fn fault(frames: &[ServerFrame]) -> Option<(Code, Option<u32>)> {
     frames.iter().find_map(|frame| match frame {
-        ServerFrame::Fault { code, retry_after, .. } => Some((*code, *retry_after)),
+        ServerFrame::Fault {
+            code, retry_after, ..
+        } => Some((*code, *retry_after)),
         _ => None,
     })
 }
@@ -36,7 +38,10 @@ fn tokens(frames: &[ServerFrame]) -> Vec<u32> {
     frames
         .iter()
         .filter_map(|frame| match frame {
-            ServerFrame::Relay { frame: peerloom_core::wire::LinkFrame::Ping { token }, .. } => Some(*token),
+            ServerFrame::Relay {
+                frame: peerloom_core::wire::LinkFrame::Ping { token },
+                ..
+            } => Some(*token),
             _ => None,
         })
         .collect()
@@ -46,9 +51,12 @@ fn presence(frames: &[ServerFrame]) -> Vec<(String, String, bool, bool)> {
     frames
         .iter()
         .filter_map(|frame| match frame {
-            ServerFrame::Presence { name, id, online, tagged } => {
-                Some((name.to_string(), id.to_string(), *online, *tagged))
-            }
+            ServerFrame::Presence {
+                name,
+                id,
+                online,
+                tagged,
+            } => Some((name.to_string(), id.to_string(), *online, *tagged)),
             _ => None,
         })
         .collect()
@@ -68,8 +76,9 @@ fn pair(bench: &mut Bench) -> (peerloom_core::hub::ConnId, Secret, peerloom_core
 #[test]
 fn ids_that_are_not_chosen_are_unguessable() {
     let mut bench = bench();
-    let ids: std::collections::BTreeSet<String> =
-        (0..1000).map(|n| bench.enter(hello(None, n)).1.id.to_string()).collect();
+    let ids: std::collections::BTreeSet<String> = (0..1000)
+        .map(|n| bench.enter(hello(None, n)).1.id.to_string())
+        .collect();
     assert_eq!(ids.len(), 1000);
     assert!(ids.iter().all(|id| id.len() == 26));
 }
@@ -84,9 +93,19 @@ fn an_id_in_use_is_refused_whatever_the_hello_says() {
         hello(Some("alice"), 1),
         resume("alice", 1, &wrong, 0),
         resume("alice", 1, &Secret::new("").unwrap(), 0),
-        resume("alice", 1, &Secret::new(&welcome.ticket.expose()[1..]).unwrap(), 0),
+        resume(
+            "alice",
+            1,
+            &Secret::new(&welcome.ticket.expose()[1..]).unwrap(),
+            0,
+        ),
     ] {
-        for grant in [Grant::default(), Grant { subject: Some(id("alice")) }] {
+        for grant in [
+            Grant::default(),
+            Grant {
+                subject: Some(id("alice")),
+            },
+        ] {
             let conn = bench.hello_as(attempt.clone(), grant);
             assert_eq!(fault(&bench.take(conn)), Some((Code::IdTaken, None)));
             assert_eq!(bench.code(conn), Some(Some(CloseCode::IdTaken)));
@@ -116,7 +135,9 @@ fn an_id_is_free_at_once_after_a_clean_end() {
 #[test]
 fn a_token_binds_the_id() {
     let mut bench = bench();
-    let grant = || Grant { subject: Some(id("alice")) };
+    let grant = || Grant {
+        subject: Some(id("alice")),
+    };
     let conn = bench.hello_as(hello(Some("bob"), 1), grant());
     assert_eq!(fault(&bench.take(conn)), Some((Code::Forbidden, None)));
     assert_eq!(bench.code(conn), Some(Some(CloseCode::Unauthorized)));
@@ -140,7 +161,9 @@ fn a_resume_repeats_exactly_what_is_missing() {
         let conn = bench.hello(resume("alice", 1, &ticket, 4));
         let frames = bench.take(conn);
         assert_eq!(tokens(&frames), [2, 3, 4, 5]);
-        let ServerFrame::Welcome(welcome) = &frames[0] else { panic!("{frames:?}") };
+        let ServerFrame::Welcome(welcome) = &frames[0] else {
+            panic!("{frames:?}")
+        };
         (conn, welcome.clone())
     };
     assert!(welcome.resumed);
@@ -216,7 +239,10 @@ fn a_half_open_socket_is_replaced() {
 
 #[test]
 fn what_can_not_be_repeated_is_not_called_resumed() {
-    let mut bench = Bench::new(HubConfig { outbox: 4_096, ..HubConfig::default() });
+    let mut bench = Bench::new(HubConfig {
+        outbox: 4_096,
+        ..HubConfig::default()
+    });
     let (alice, ticket, bob) = pair(&mut bench);
     bench.lose(alice);
     for token in 0..100 {
@@ -224,18 +250,31 @@ fn what_can_not_be_repeated_is_not_called_resumed() {
     }
     let conn = bench.hello(resume("alice", 1, &ticket, 2));
     let frames = bench.take(conn);
-    assert!(matches!(&frames[..], [ServerFrame::Welcome(welcome)] if !welcome.resumed && welcome.received == 0));
-    assert_eq!(left(&bench.take(bob)), [("alice".to_owned(), LeaveReason::TimedOut)]);
+    assert!(
+        matches!(&frames[..], [ServerFrame::Welcome(welcome)] if !welcome.resumed && welcome.received == 0)
+    );
+    assert_eq!(
+        left(&bench.take(bob)),
+        [("alice".to_owned(), LeaveReason::TimedOut)]
+    );
     assert_eq!(bench.hub.members(&thread("t")).len(), 1);
 }
 
 #[test]
 fn confirmed_frames_make_room() {
-    let mut bench = Bench::new(HubConfig { outbox: 4_096, ..HubConfig::default() });
+    let mut bench = Bench::new(HubConfig {
+        outbox: 4_096,
+        ..HubConfig::default()
+    });
     let (alice, ticket, bob) = pair(&mut bench);
     for token in 0..1_000 {
         bench.send(bob, relay("alice", token));
-        bench.send(alice, ClientFrame::Ping { received: u64::from(token) + 3 });
+        bench.send(
+            alice,
+            ClientFrame::Ping {
+                received: u64::from(token) + 3,
+            },
+        );
     }
     bench.lose(alice);
     bench.send(bob, relay("alice", 1_000));
@@ -252,7 +291,10 @@ fn claiming_more_than_was_sent_is_no_resume() {
     bench.lose(alice);
     let (alice, welcome) = bench.enter(resume("alice", 1, &ticket, 3));
     assert!(!welcome.resumed);
-    assert_eq!(left(&bench.take(bob)), [("alice".to_owned(), LeaveReason::TimedOut)]);
+    assert_eq!(
+        left(&bench.take(bob)),
+        [("alice".to_owned(), LeaveReason::TimedOut)]
+    );
     bench.send(alice, ClientFrame::Ping { received: 1 });
     assert_eq!(bench.code(alice), Some(Some(CloseCode::ProtocolViolation)));
 }
@@ -263,7 +305,10 @@ fn a_new_life_with_the_old_ticket_replaces_the_old_one() {
     let (_, ticket, bob) = pair(&mut bench);
     let (_, welcome) = bench.enter(resume("alice", 9, &ticket, 2));
     assert!(!welcome.resumed);
-    assert_eq!(left(&bench.take(bob)), [("alice".to_owned(), LeaveReason::Replaced)]);
+    assert_eq!(
+        left(&bench.take(bob)),
+        [("alice".to_owned(), LeaveReason::Replaced)]
+    );
 }
 
 #[test]
@@ -316,8 +361,12 @@ fn joining_again_updates() {
         media: Default::default(),
     };
     bench.send(alice, again("1"));
-    assert!(matches!(&bench.take(alice)[..], [ServerFrame::Joined { op: 2, members, .. }] if members.len() == 1));
-    assert!(matches!(&bench.take(bob)[..], [ServerFrame::MemberUpdated { member, .. }] if member.user_data == json("1")));
+    assert!(
+        matches!(&bench.take(alice)[..], [ServerFrame::Joined { op: 2, members, .. }] if members.len() == 1)
+    );
+    assert!(
+        matches!(&bench.take(bob)[..], [ServerFrame::MemberUpdated { member, .. }] if member.user_data == json("1"))
+    );
     bench.send(alice, again("1"));
     assert!(bench.take(bob).is_empty(), "nothing changed");
 }
@@ -330,12 +379,27 @@ fn user_data_reaches_everybody_concerned_once() {
     let (dave, _) = bench.enter(hello(Some("dave"), 4));
     bench.send(alice, join(2, "u"));
     bench.send(bob, join(2, "u"));
-    bench.send(bob, ClientFrame::Watch { names: vec![name("alice")] });
-    bench.send(carol, ClientFrame::Watch { names: vec![name("alice")] });
+    bench.send(
+        bob,
+        ClientFrame::Watch {
+            names: vec![name("alice")],
+        },
+    );
+    bench.send(
+        carol,
+        ClientFrame::Watch {
+            names: vec![name("alice")],
+        },
+    );
     for conn in [alice, bob, carol, dave] {
         bench.take(conn);
     }
-    bench.send(alice, ClientFrame::UserData { user_data: json("{}") });
+    bench.send(
+        alice,
+        ClientFrame::UserData {
+            user_data: json("{}"),
+        },
+    );
     for (conn, count) in [(alice, 0), (bob, 1), (carol, 1), (dave, 0)] {
         let frames = bench.take(conn);
         assert_eq!(frames.len(), count);
@@ -350,9 +414,21 @@ fn presence_tells_the_present_and_then_changes() {
     let mut bench = bench();
     let (watcher, _) = bench.enter(hello(Some("w"), 1));
     let (alice, _) = bench.enter(hello(Some("alice"), 1));
-    bench.send(alice, ClientFrame::Tag { names: vec![name("host"), name("host"), name("bob")] });
-    bench.send(watcher, ClientFrame::Tag { names: vec![name("host")] });
-    let watch = ClientFrame::Watch { names: vec![name("alice"), name("bob"), name("host")] };
+    bench.send(
+        alice,
+        ClientFrame::Tag {
+            names: vec![name("host"), name("host"), name("bob")],
+        },
+    );
+    bench.send(
+        watcher,
+        ClientFrame::Tag {
+            names: vec![name("host")],
+        },
+    );
+    let watch = ClientFrame::Watch {
+        names: vec![name("alice"), name("bob"), name("host")],
+    };
     bench.send(watcher, watch.clone());
     let event = |name: &str, id: &str, online, tagged| (name.to_owned(), id.to_owned(), online, tagged);
     let now = [
@@ -365,19 +441,35 @@ fn presence_tells_the_present_and_then_changes() {
     assert_eq!(presence(&bench.take(watcher)), now);
     bench.send(watcher, watch);
     assert_eq!(presence(&bench.take(watcher)), now, "asked again, told again");
-    bench.send(alice, ClientFrame::Untag { names: vec![name("host"), name("never")] });
-    assert_eq!(presence(&bench.take(watcher)), [event("host", "alice", false, true)]);
+    bench.send(
+        alice,
+        ClientFrame::Untag {
+            names: vec![name("host"), name("never")],
+        },
+    );
+    assert_eq!(
+        presence(&bench.take(watcher)),
+        [event("host", "alice", false, true)]
+    );
     bench.lose(alice);
     bench.wait(9_999);
     assert!(bench.take(watcher).is_empty(), "away is still there");
     bench.wait(1);
     assert_eq!(
         presence(&bench.take(watcher)),
-        [event("bob", "alice", false, true), event("alice", "alice", false, false)]
+        [
+            event("bob", "alice", false, true),
+            event("alice", "alice", false, false)
+        ]
     );
     bench.enter(hello(Some("bob"), 1));
     assert_eq!(presence(&bench.take(watcher)), [event("bob", "bob", true, false)]);
-    bench.send(watcher, ClientFrame::Unwatch { names: vec![name("alice"), name("never")] });
+    bench.send(
+        watcher,
+        ClientFrame::Unwatch {
+            names: vec![name("alice"), name("never")],
+        },
+    );
     bench.enter(hello(Some("alice"), 2));
     assert!(bench.take(watcher).is_empty());
 }
@@ -388,12 +480,25 @@ fn finding_prefers_ids_to_tags() {
     let (alice, _) = bench.enter(hello(Some("alice"), 1));
     let (bob, _) = bench.enter(hello(Some("bob"), 1));
     for conn in [alice, bob] {
-        bench.send(conn, ClientFrame::Tag { names: vec![name("bob"), name("both")] });
+        bench.send(
+            conn,
+            ClientFrame::Tag {
+                names: vec![name("bob"), name("both")],
+            },
+        );
     }
     let mut find = |who, what: &str| {
-        bench.send(who, ClientFrame::Find { op: 5, name: name(what) });
+        bench.send(
+            who,
+            ClientFrame::Find {
+                op: 5,
+                name: name(what),
+            },
+        );
         let frames = bench.take(who);
-        let [ServerFrame::Found { op: 5, peers }] = &frames[..] else { panic!("{frames:?}") };
+        let [ServerFrame::Found { op: 5, peers }] = &frames[..] else {
+            panic!("{frames:?}")
+        };
         peers.iter().map(|peer| peer.id.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(find(alice, "bob"), ["bob"]);
@@ -453,7 +558,9 @@ fn limits_are_faults_that_name_their_question() {
         sessions: 4,
         ..HubConfig::default()
     });
-    let conns: Vec<_> = ["a", "b", "c", "__proto__"].map(|name| bench.enter(hello(Some(name), 1)).0).to_vec();
+    let conns: Vec<_> = ["a", "b", "c", "__proto__"]
+        .map(|name| bench.enter(hello(Some(name), 1)).0)
+        .to_vec();
     let full = bench.hello(hello(None, 1));
     assert_eq!(fault(&bench.take(full)), Some((Code::ServerBusy, None)));
     assert_eq!(bench.code(full), Some(Some(CloseCode::Busy)));
@@ -462,13 +569,33 @@ fn limits_are_faults_that_name_their_question() {
     }
     bench.send(conns[0], join(4, "t"));
     let frames = bench.take(conns[0]);
-    assert!(matches!(frames[2], ServerFrame::Fault { op: Some(3), code: Code::LimitReached, .. }));
-    assert!(matches!(frames[3], ServerFrame::Joined { op: 4, .. }), "an update needs no room");
+    assert!(matches!(
+        frames[2],
+        ServerFrame::Fault {
+            op: Some(3),
+            code: Code::LimitReached,
+            ..
+        }
+    ));
+    assert!(
+        matches!(frames[3], ServerFrame::Joined { op: 4, .. }),
+        "an update needs no room"
+    );
     bench.send(conns[1], join(1, "t"));
     bench.send(conns[2], join(9, "t"));
-    assert!(matches!(bench.take(conns[2])[0], ServerFrame::Fault { op: Some(9), code: Code::LimitReached, .. }));
+    assert!(matches!(
+        bench.take(conns[2])[0],
+        ServerFrame::Fault {
+            op: Some(9),
+            code: Code::LimitReached,
+            ..
+        }
+    ));
     let names = || ["x", "y", "z"].map(name).to_vec();
-    for frame in [ClientFrame::Tag { names: names() }, ClientFrame::Watch { names: names() }] {
+    for frame in [
+        ClientFrame::Tag { names: names() },
+        ClientFrame::Watch { names: names() },
+    ] {
         bench.send(conns[3], frame);
         assert_eq!(fault(&bench.take(conns[3])), Some((Code::LimitReached, None)));
     }
@@ -476,13 +603,26 @@ fn limits_are_faults_that_name_their_question() {
 
 #[test]
 fn every_tag_s_carriers_beyond_the_limit_are_owned_up_to() {
-    let mut bench = Bench::new(HubConfig { members_per_thread: 3, ..HubConfig::default() });
+    let mut bench = Bench::new(HubConfig {
+        members_per_thread: 3,
+        ..HubConfig::default()
+    });
     for n in 0..6 {
         let (conn, _) = bench.enter(hello(None, n));
-        bench.send(conn, ClientFrame::Tag { names: vec![name("user")] });
+        bench.send(
+            conn,
+            ClientFrame::Tag {
+                names: vec![name("user")],
+            },
+        );
     }
     let (watcher, _) = bench.enter(hello(Some("w"), 1));
-    bench.send(watcher, ClientFrame::Watch { names: vec![name("user")] });
+    bench.send(
+        watcher,
+        ClientFrame::Watch {
+            names: vec![name("user")],
+        },
+    );
     let frames = bench.take(watcher);
     assert_eq!(presence(&frames).iter().filter(|event| event.3).count(), 3);
     assert_eq!(fault(&frames), Some((Code::LimitReached, None)));
@@ -491,11 +631,22 @@ fn every_tag_s_carriers_beyond_the_limit_are_owned_up_to() {
 #[test]
 fn names_of_object_properties_are_ordinary_names() {
     let mut bench = bench();
-    let names = ["__proto__", "constructor", "prototype", "hasOwnProperty", "toString"];
+    let names = [
+        "__proto__",
+        "constructor",
+        "prototype",
+        "hasOwnProperty",
+        "toString",
+    ];
     let conns = names.map(|name| bench.enter(hello(Some(name), 1)).0);
     for (conn, own) in conns.iter().zip(names) {
         bench.send(*conn, join(1, own));
-        bench.send(*conn, ClientFrame::Tag { names: vec![name("__proto__")] });
+        bench.send(
+            *conn,
+            ClientFrame::Tag {
+                names: vec![name("__proto__")],
+            },
+        );
     }
     for own in names {
         assert_eq!(bench.hub.members(&thread(own)).len(), 1, "{own}");
@@ -514,8 +665,14 @@ fn the_first_frame_is_a_hello_and_no_other_is() {
     let (alice, _, bob) = pair(&mut bench);
     bench.send(alice, ClientFrame::Hello(hello(Some("alice"), 1)));
     assert_eq!(bench.code(alice), Some(Some(CloseCode::ProtocolViolation)));
-    assert_eq!(left(&bench.take(bob)), [("alice".to_owned(), LeaveReason::Kicked)]);
-    let conn = bench.hello(peerloom_core::wire::Hello { protocol: limits::PROTOCOL + 1, ..hello(None, 1) });
+    assert_eq!(
+        left(&bench.take(bob)),
+        [("alice".to_owned(), LeaveReason::Kicked)]
+    );
+    let conn = bench.hello(peerloom_core::wire::Hello {
+        protocol: limits::PROTOCOL + 1,
+        ..hello(None, 1)
+    });
     assert_eq!(fault(&bench.take(conn)), Some((Code::ServerIncompatible, None)));
     assert_eq!(bench.code(conn), Some(Some(CloseCode::Incompatible)));
 }
@@ -526,25 +683,50 @@ fn unknown_kinds_are_counted() {
     let (alice, ..) = pair(&mut bench);
     let _ = bench.input(|hub, now| hub.unknown(now, alice));
     bench.send(alice, ClientFrame::Ping { received: 2 });
-    assert!(matches!(&bench.take(alice)[..], [ServerFrame::Pong { received: 2 }]));
+    assert!(matches!(
+        &bench.take(alice)[..],
+        [ServerFrame::Pong { received: 2 }]
+    ));
 }
 
 #[test]
 fn too_many_questions_are_slowed_down_then_cut_off() {
-    let config = HubConfig { control: Rate::new(10, 20), strikes: 5, ..HubConfig::default() };
+    let config = HubConfig {
+        control: Rate::new(10, 20),
+        strikes: 5,
+        ..HubConfig::default()
+    };
     let mut bench = Bench::new(config);
     let (alice, ticket, bob) = pair(&mut bench);
     let mut pauses = Vec::new();
     for n in 0..24 {
-        pauses.push(bench.send(alice, ClientFrame::Find { op: n, name: name("x") }));
+        pauses.push(bench.send(
+            alice,
+            ClientFrame::Find {
+                op: n,
+                name: name("x"),
+            },
+        ));
     }
     assert!(pauses[..19].iter().all(|pause| *pause == 0));
     assert!(pauses[19..].iter().all(|pause| *pause > 0), "{pauses:?}");
     assert_eq!(bench.code(alice), None);
-    bench.send(alice, ClientFrame::Find { op: 24, name: name("x") });
+    bench.send(
+        alice,
+        ClientFrame::Find {
+            op: 24,
+            name: name("x"),
+        },
+    );
     let frames = bench.take(alice);
     assert_eq!(fault(&frames), Some((Code::RateLimited, Some(100))));
-    assert_eq!(frames.iter().filter(|frame| matches!(frame, ServerFrame::Fault { .. })).count(), 1);
+    assert_eq!(
+        frames
+            .iter()
+            .filter(|frame| matches!(frame, ServerFrame::Fault { .. }))
+            .count(),
+        1
+    );
     assert_eq!(bench.code(alice), Some(Some(CloseCode::RateLimited)));
     // It may come back, and nothing that the server took is lost.
     assert!(bench.take(bob).is_empty());
@@ -553,20 +735,40 @@ fn too_many_questions_are_slowed_down_then_cut_off() {
 
 #[test]
 fn whoever_heeds_the_fault_is_not_cut_off() {
-    let config = HubConfig { control: Rate::new(10, 20), strikes: 5, ..HubConfig::default() };
+    let config = HubConfig {
+        control: Rate::new(10, 20),
+        strikes: 5,
+        ..HubConfig::default()
+    };
     let mut bench = Bench::new(config);
     let (alice, ..) = pair(&mut bench);
     for n in 0..1_000 {
-        let pause = bench.send(alice, ClientFrame::Find { op: n, name: name("x") });
+        let pause = bench.send(
+            alice,
+            ClientFrame::Find {
+                op: n,
+                name: name("x"),
+            },
+        );
         bench.wait(pause + 100);
     }
     assert_eq!(bench.code(alice), None);
-    assert_eq!(bench.take(alice).iter().filter(|frame| matches!(frame, ServerFrame::Found { .. })).count(), 1_000);
+    assert_eq!(
+        bench
+            .take(alice)
+            .iter()
+            .filter(|frame| matches!(frame, ServerFrame::Found { .. }))
+            .count(),
+        1_000
+    );
 }
 
 #[test]
 fn relayed_frames_are_slowed_down_and_never_lost() {
-    let config = HubConfig { frames: Rate::new(100, 50), ..HubConfig::default() };
+    let config = HubConfig {
+        frames: Rate::new(100, 50),
+        ..HubConfig::default()
+    };
     let mut bench = Bench::new(config);
     let (alice, _, bob) = pair(&mut bench);
     let mut paused = 0;
@@ -578,13 +780,20 @@ fn relayed_frames_are_slowed_down_and_never_lost() {
     assert!((9_000..10_000).contains(&paused), "{paused} ms");
     assert_eq!(tokens(&bench.take(bob)), (0..1_000).collect::<Vec<_>>());
     // Its pings waited with the rest, so it was told that the server lives.
-    let pongs = bench.take(alice).iter().filter(|frame| matches!(frame, ServerFrame::Pong { .. })).count();
+    let pongs = bench
+        .take(alice)
+        .iter()
+        .filter(|frame| matches!(frame, ServerFrame::Pong { .. }))
+        .count();
     assert!((9..=10).contains(&pongs), "{pongs}");
 }
 
 #[test]
 fn what_is_multiplied_by_many_members_is_paid_for() {
-    let mut bench = Bench::new(HubConfig { bytes: Rate::new(10_000, 100_000), ..HubConfig::default() });
+    let mut bench = Bench::new(HubConfig {
+        bytes: Rate::new(10_000, 100_000),
+        ..HubConfig::default()
+    });
     let conns: Vec<_> = (0..100).map(|n| bench.enter(hello(None, n)).0).collect();
     for conn in &conns {
         bench.send(*conn, join(1, "t"));
@@ -612,7 +821,10 @@ fn draining_sends_clients_away_without_ending_them() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(waits.iter().all(|wait| (500..5_000).contains(wait)) && waits[0] != waits[1], "{waits:?}");
+    assert!(
+        waits.iter().all(|wait| (500..5_000).contains(wait)) && waits[0] != waits[1],
+        "{waits:?}"
+    );
     assert_eq!(bench.code(late), Some(Some(CloseCode::Draining)));
     assert_eq!(bench.code(alice), None);
     bench.wait(500);

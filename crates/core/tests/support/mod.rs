@@ -7,8 +7,8 @@ use std::sync::Arc;
 use peerloom_core::hub::{ConnId, Grant, Hub, HubConfig, Output};
 use peerloom_core::time::Time;
 use peerloom_core::wire::{
-    ClientFrame, CloseCode, Hello, Id, Instance, JsonText, LeaveReason, LinkFrame, Name, Resume, Secret, ServerFrame,
-    ThreadId, Welcome, limits,
+    ClientFrame, CloseCode, Hello, Id, Instance, JsonText, LeaveReason, LinkFrame, Name, Resume, Secret,
+    ServerFrame, ThreadId, Welcome, limits,
 };
 
 /// xorshift64*: repeatable, and good enough.
@@ -74,17 +74,29 @@ pub fn hello(id: Option<&str>, instance: u64) -> Hello {
 
 pub fn resume(id: &str, instance: u64, ticket: &Secret, received: u64) -> Hello {
     Hello {
-        resume: Some(Resume { ticket: ticket.clone(), received }),
+        resume: Some(Resume {
+            ticket: ticket.clone(),
+            received,
+        }),
         ..hello(Some(id), instance)
     }
 }
 
 pub fn join(op: u32, name: &str) -> ClientFrame {
-    ClientFrame::Join { op, thread: thread(name), user_data: None, media: Default::default() }
+    ClientFrame::Join {
+        op,
+        thread: thread(name),
+        user_data: None,
+        media: Default::default(),
+    }
 }
 
 pub fn relay(to: &str, token: u32) -> ClientFrame {
-    ClientFrame::Relay { to: id(to), instance: None, frame: LinkFrame::Ping { token } }
+    ClientFrame::Relay {
+        to: id(to),
+        instance: None,
+        frame: LinkFrame::Ping { token },
+    }
 }
 
 /// A hub whose outputs are kept per socket.
@@ -239,7 +251,10 @@ impl Model {
     pub fn hello(&self) -> Hello {
         Hello {
             user_data: self.user_data.clone(),
-            resume: self.ticket.clone().map(|ticket| Resume { ticket, received: self.received }),
+            resume: self.ticket.clone().map(|ticket| Resume {
+                ticket,
+                received: self.received,
+            }),
             ..hello(Some(&self.id), self.instance)
         }
     }
@@ -255,10 +270,19 @@ impl Model {
 
     /// What it says again in a session that knows nothing.
     fn everything(&self) -> VecDeque<ClientFrame> {
-        let mut frames: VecDeque<_> =
-            self.threads.iter().map(|(name, data)| Self::join_frame(name, data)).collect();
+        let mut frames: VecDeque<_> = self
+            .threads
+            .iter()
+            .map(|(name, data)| Self::join_frame(name, data))
+            .collect();
+        // It may have changed since the hello.
+        frames.push_back(ClientFrame::UserData {
+            user_data: self.user_data.clone(),
+        });
         for watched in &self.watches {
-            frames.push_back(ClientFrame::Watch { names: vec![name(watched)] });
+            frames.push_back(ClientFrame::Watch {
+                names: vec![name(watched)],
+            });
         }
         frames
     }
@@ -302,10 +326,20 @@ impl Model {
                     assert_eq!(before.is_none(), joined, "{}: {frame:?}", self.id);
                 }
             }
-            ServerFrame::MemberLeft { thread, id, instance, reason } => {
+            ServerFrame::MemberLeft {
+                thread,
+                id,
+                instance,
+                reason,
+            } => {
                 if let Some(view) = self.view.get_mut(thread) {
                     let before = view.remove(id);
-                    assert_eq!(before.map(|seen| seen.0), Some(*instance), "{}: {frame:?}", self.id);
+                    assert_eq!(
+                        before.map(|seen| seen.0),
+                        Some(*instance),
+                        "{}: {frame:?}",
+                        self.id
+                    );
                     self.left.push((id.clone(), *reason));
                 }
             }
@@ -316,10 +350,19 @@ impl Model {
                     }
                 }
             }
-            ServerFrame::Relay { from, instance, frame: LinkFrame::Ping { token } } => {
+            ServerFrame::Relay {
+                from,
+                instance,
+                frame: LinkFrame::Ping { token },
+            } => {
                 self.relayed.push((from.clone(), *instance, *token));
             }
-            ServerFrame::Presence { name, id, online, tagged } => {
+            ServerFrame::Presence {
+                name,
+                id,
+                online,
+                tagged,
+            } => {
                 self.presence.insert((name.clone(), id.clone(), *tagged), *online);
             }
             ServerFrame::Unreachable { .. } => self.unreachable += 1,
@@ -350,7 +393,9 @@ impl Model {
             self.presence.clear();
             self.outbox = self.everything();
         }
-        let mut frames = vec![ClientFrame::Ping { received: self.received }];
+        let mut frames = vec![ClientFrame::Ping {
+            received: self.received,
+        }];
         frames.extend(self.outbox.iter().cloned());
         frames
     }
