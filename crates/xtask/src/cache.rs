@@ -38,6 +38,14 @@ impl Cache {
         self.root.join("build").join(name)
     }
 
+    /// A build folder of this checkout's own: cargo gives a library for the browser the same file name whichever checkout
+    /// it comes from, so two that shared a folder would take each other's.
+    pub fn checkout_target(&self, name: &str) -> PathBuf {
+        let mut hash = Fingerprint::new();
+        hash.add(env!("CARGO_MANIFEST_DIR").as_bytes());
+        self.target(&format!("{name}-{}", hash.text()))
+    }
+
     /// Where the output of a step goes.
     pub fn log(&self, name: &str) -> PathBuf {
         self.root.join("logs").join(format!("{name}.log"))
@@ -65,25 +73,6 @@ impl Cache {
         make(&draft, &place)?;
         fs::rename(&draft, &place).context(place.display())?;
         Ok(place)
-    }
-
-    /// The places of the entries whose keys begin so, oldest first.
-    pub fn find_all(&self, prefix: &str) -> Vec<PathBuf> {
-        let Ok(entries) = fs::read_dir(&self.root) else {
-            return Vec::new();
-        };
-        let mut found: Vec<_> = entries
-            .flatten()
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
-            .map(|entry| {
-                (
-                    entry.metadata().and_then(|data| data.modified()).ok(),
-                    entry.path(),
-                )
-            })
-            .collect();
-        found.sort();
-        found.into_iter().map(|(_, place)| place).collect()
     }
 
     /// Removes the oldest entries whose keys begin so, but for the newest `keep`.

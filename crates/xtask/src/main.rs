@@ -84,6 +84,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         }
         "announce" => match rest {
             [listen, process] => server::announce(listen, process).map(done),
+            [listen, process, _later] => server::announce_apart(listen, process).map(done),
             _ => Err(Failure::from("announce is for `demo` alone")),
         },
         "test" => layers::test(&Cache::open()?, &root, rest),

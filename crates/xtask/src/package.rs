@@ -79,7 +79,7 @@ impl Kit {
         Ok(Self { toolchain, path })
     }
 
-    /// Makes a command use them, and build into the folder that all checkouts share.
+    /// Makes a command use them, and build into a folder of this checkout's.
     pub fn apply(&self, cache: &Cache, command: &mut std::process::Command) {
         self.toolchain.apply(command);
         prepend_path(command, &self.path);
@@ -89,7 +89,7 @@ impl Kit {
         }
         command.env(
             "CARGO_TARGET_DIR",
-            cache.target(&format!("wasm-{}", self.toolchain.id())),
+            cache.checkout_target(&format!("wasm-{}", self.toolchain.id())),
         );
     }
 }
@@ -157,6 +157,7 @@ fn assemble(cache: &Cache, root: &Path, kit: &Kit, mode: Mode, place: &Path) -> 
     if js.is_dir() {
         copy_all(&js, place)?;
     }
+    flatten(place)?;
     fs::write(place.join("package.json"), manifest(root)?).context("pkg/package.json")?;
     for name in ["README.md", "LICENSE-MIT", "LICENSE-APACHE"] {
         if root.join(name).is_file() {
@@ -164,6 +165,23 @@ fn assemble(cache: &Cache, root: &Path, kit: &Kit, mode: Mode, place: &Path) -> 
         }
     }
     Ok(())
+}
+
+/// wasm-bindgen copies the modules that Rust imports into `snippets/`, where nothing else could import the same instance
+/// of them. They lie beside the glue already, so the glue is pointed there.
+fn flatten(place: &Path) -> Result<()> {
+    let snippets = place.join("snippets");
+    if !snippets.is_dir() {
+        return Ok(());
+    }
+    let glue = place.join("peerloom.js");
+    let mut text = fs::read_to_string(&glue).context(glue.display())?;
+    for entry in fs::read_dir(&snippets).context(snippets.display())? {
+        let name = entry.context(snippets.display())?.file_name();
+        text = text.replace(&format!("./snippets/{}/js/", name.to_string_lossy()), "./");
+    }
+    fs::write(&glue, text).context(glue.display())?;
+    remove(&snippets)
 }
 
 /// The npm manifest with the version of the crates.

@@ -28,14 +28,15 @@ impl Profile {
     }
 }
 
-/// What the server is made of, besides the package that it embeds.
-const INPUTS: [&str; 8] = [
+/// What the server is made of.
+const INPUTS: [&str; 9] = [
     "crates/core/src",
     "crates/core/Cargo.toml",
     "crates/server/src",
     "crates/server/Cargo.toml",
     "crates/server/build.rs",
     "www",
+    "pkg",
     "Cargo.toml",
     "Cargo.lock",
 ];
@@ -46,9 +47,7 @@ const KEPT: usize = 4;
 /// Builds the server, which embeds `www/` and `pkg/`, unless the cache has the very same; returns the binary's path.
 pub fn build(cache: &Cache, root: &Path, profile: Profile) -> Result<PathBuf> {
     let name = format!("peerloom-server{}", std::env::consts::EXE_SUFFIX);
-    let mut pkg = Fingerprint::new();
-    pkg.add_path(&root.join("pkg"))?;
-    let key = format!("{}-{}", key(root, profile)?, pkg.text());
+    let key = key(root, profile)?;
     let _shared = cache.lock("server-build")?;
     let made = cache.get_or_make(&key, |draft, _| {
         shell::step(
@@ -56,7 +55,7 @@ pub fn build(cache: &Cache, root: &Path, profile: Profile) -> Result<PathBuf> {
             "the signalling server; about a minute the first time",
             || shell::run(cargo_build(cache, root, profile).arg("--quiet")),
         )?;
-        let built = cache.target("server").join(profile.name()).join(&name);
+        let built = cache.checkout_target("server").join(profile.name()).join(&name);
         fs::copy(&built, draft.join(&name))
             .context(built.display())
             .map(drop)
@@ -71,17 +70,17 @@ pub fn build(cache: &Cache, root: &Path, profile: Profile) -> Result<PathBuf> {
     Ok(place)
 }
 
-/// Compiles the server while the package, which it embeds, is still being built: what has to be compiled again
-/// afterwards is one crate.
+/// On a machine that has never built the server, compiles it while the package is still being made: what has to be
+/// compiled again afterwards, with the package in it, is one crate.
 pub fn prebuild<'a>(cache: &'a Cache, root: &'a Path) -> Job<'a> {
     Box::new(move || {
-        if !cache.find_all(&key(root, Profile::Demo)?).is_empty() {
+        if cache.target("server").join(Profile::Demo.name()).is_dir() {
             return Ok(());
         }
         let _shared = cache.lock("server-build")?;
         shell::step(
             "the server's dependencies",
-            "compiled meanwhile; a minute or two the first time",
+            "compiled meanwhile; a minute or two",
             || shell::run_logged(&mut cargo_build(cache, root, Profile::Demo), &cache.log("server")),
         )
     })
@@ -98,11 +97,10 @@ fn cargo_build(cache: &Cache, root: &Path, profile: Profile) -> Command {
             "--profile",
             profile.name(),
         ])
-        .env("CARGO_TARGET_DIR", cache.target("server"));
+        .env("CARGO_TARGET_DIR", cache.checkout_target("server"));
     build
 }
 
-/// The first half of the cache key, which doesn't depend on the package.
 fn key(root: &Path, profile: Profile) -> Result<String> {
     let mut hash = Fingerprint::new();
     hash.add(shell::output(command("rustc").arg("-vV"))?.as_bytes());
@@ -139,14 +137,21 @@ pub fn demo(cache: &Cache, root: &Path, host: &str, port: u16) -> Result<()> {
     become_server(&server, &listen)
 }
 
-/// Starts a helper that prints the address as soon as the server answers there.
+/// Starts a helper that prints the address as soon as the server answers there. It is started by a process that ends
+/// at once, because the server, which this process becomes, would never collect a child that it didn't start.
 fn announce_later(listen: &str) -> Result<()> {
     let own = std::env::current_exe().context("this program's own path")?;
+    shell::run(command(own).args(["announce", listen, &std::process::id().to_string(), "later"]))
+}
+
+/// Starts this program once more, to announce.
+pub fn announce_apart(listen: &str, server: &str) -> Result<()> {
+    let own = std::env::current_exe().context("this program's own path")?;
     command(own)
-        .args(["announce", listen, &std::process::id().to_string()])
+        .args(["announce", listen, server])
         .spawn()
-        .context("announce")?;
-    Ok(())
+        .context("announce")
+        .map(drop)
 }
 
 /// Waits until the address answers, and prints it; gives up quietly when the server has ended.
