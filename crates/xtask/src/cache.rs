@@ -56,6 +56,17 @@ impl Cache {
         Some(self.root.join(key)).filter(|place| place.is_dir())
     }
 
+    /// The places of the entries whose keys begin so, oldest first.
+    pub fn find_all(&self, prefix: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let mut found: Vec<_> = entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+            .map(|entry| (entry.metadata().and_then(|data| data.modified()).ok(), entry.path()))
+            .collect();
+        found.sort();
+        found.into_iter().map(|(_, path)| path).collect()
+    }
+
     /// The place of an entry; if there is none, `make` fills the folder that is its first argument, which then moves
     /// to the place that is its second.
     pub fn get_or_make(&self, key: &str, make: impl FnOnce(&Path, &Path) -> Result<()>) -> Result<PathBuf> {
