@@ -178,7 +178,11 @@ fn flatten(place: &Path) -> Result<()> {
     let mut text = fs::read_to_string(&glue).context(glue.display())?;
     for entry in fs::read_dir(&snippets).context(snippets.display())? {
         let name = entry.context(snippets.display())?.file_name();
-        text = text.replace(&format!("./snippets/{}/js/", name.to_string_lossy()), "./");
+        // Only where the glue imports: the wasm knows its modules by the long names.
+        for quote in ['"', '\''] {
+            let from = format!(" from {quote}./snippets/{}/js/", name.to_string_lossy());
+            text = text.replace(&from, &format!(" from {quote}./"));
+        }
     }
     fs::write(&glue, text).context(glue.display())?;
     remove(&snippets)
