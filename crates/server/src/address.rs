@@ -94,7 +94,14 @@ struct Entry {
 pub struct Addresses {
     limit: usize,
     rate: Rate,
-    entries: Mutex<HashMap<IpAddr, Entry>>,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug)]
+struct Table {
+    entries: HashMap<IpAddr, Entry>,
+    /// The number of entries at which those that are no longer needed are looked for.
+    sweep_at: usize,
 }
 
 /// One place that an address holds, until it is dropped.
@@ -111,18 +118,25 @@ impl Addresses {
         Arc::new(Self {
             limit,
             rate,
-            entries: Mutex::new(HashMap::new()),
+            table: Mutex::new(Table {
+                entries: HashMap::new(),
+                sweep_at: REMEMBERED,
+            }),
         })
     }
 
     fn entry<R>(&self, now: Time, address: IpAddr, f: impl FnOnce(&mut Entry) -> R) -> R {
         // Nothing in here panics half-way; a poisoned table is as good as any.
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() >= REMEMBERED && !entries.contains_key(&address) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let Table { entries, sweep_at } = &mut *table;
+        if entries.len() >= *sweep_at && !entries.contains_key(&address) {
             entries.retain(|_, entry| entry.held > 0 || !entry.opens.is_full(now));
-            if entries.len() >= REMEMBERED * 2 {
+            if entries.len() >= REMEMBERED {
+                // Too many to remember; those who have something open remain.
                 entries.retain(|_, entry| entry.held > 0);
             }
+            // So that a sweep costs little for each address that led to it.
+            *sweep_at = entries.len() * 2 + REMEMBERED;
         }
         f(entries.entry(address).or_insert_with(|| Entry {
             held: 0,
@@ -156,18 +170,19 @@ impl Addresses {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut entries = self
+        let mut table = self
             .addresses
-            .entries
+            .table
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = entries.get_mut(&self.address) {
+        if let Some(entry) = table.entries.get_mut(&self.address) {
             entry.held = entry.held.saturating_sub(1);
         }
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -231,9 +246,9 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let addresses = Addresses::new(2, Rate::new(1, 2));
-        for n in 0..100_000_u32 {
+        for n in 0..200_000_u32 {
             let _ = addresses.open(Time(0), IpAddr::V4(n.into()));
         }
-        assert!(addresses.entries.lock().unwrap().len() <= 2 * REMEMBERED);
+        assert!(addresses.table.lock().unwrap().entries.len() <= 2 * REMEMBERED);
     }
 }

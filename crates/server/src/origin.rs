@@ -66,6 +66,7 @@ fn is_loopback(authority: &str) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

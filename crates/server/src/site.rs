@@ -272,6 +272,7 @@ fn tag(bytes: &[u8], gzip: bool) -> Arc<str> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

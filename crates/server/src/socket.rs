@@ -13,6 +13,7 @@ use peerloom_core::wire::{ClientFrame, CloseCode, limits};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -117,6 +118,7 @@ impl Socket<'_> {
                     self.expel(CloseCode::TooBig, "a frame takes at most 64 KiB");
                     return self.written().await;
                 }
+                Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => return End::Lost,
                 Some(Err(Error::Protocol(_) | Error::Utf8(_))) => {
                     self.expel(CloseCode::ProtocolViolation, "not a WebSocket frame");
                     return self.written().await;
@@ -303,6 +305,7 @@ where
     loop {
         match stream.next().await {
             Some(Ok(_)) => {}
+            Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => return,
             Some(Err(Error::Capacity(_) | Error::Protocol(_) | Error::Utf8(_))) => break,
             Some(Err(_)) | None => return,
         }

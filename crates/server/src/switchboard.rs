@@ -28,12 +28,23 @@ pub struct Switchboard {
     alarm_changed: Notify,
 }
 
-/// Ends the process when it is dropped by a panic.
-struct Fuse;
+/// Ends the process when it is dropped by a panic that began after it was made: one in the hub. A socket's task that
+/// panics takes its socket out of the hub while it unwinds, which is as good as any other end.
+struct Fuse {
+    unwinding: bool,
+}
+
+impl Fuse {
+    fn new() -> Self {
+        Self {
+            unwinding: std::thread::panicking(),
+        }
+    }
+}
 
 impl Drop for Fuse {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && !self.unwinding {
             // The hub was left half-way through a change that concerns all clients: nothing that it says can be
             // trusted now. A supervisor starts a new server, and the clients come back to it by themselves.
             tracing::error!("the hub has failed; the server stops");
@@ -78,7 +89,7 @@ impl Switchboard {
     /// Gives the hub one input, and hands its outputs on.
     pub fn input<R>(&self, input: impl FnOnce(&mut Hub, Time) -> R) -> R {
         let mut state = self.lock();
-        let _fuse = Fuse;
+        let _fuse = Fuse::new();
         // Taken under the lock, so that it never goes back.
         let now = self.now();
         let State {
