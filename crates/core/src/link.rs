@@ -17,6 +17,8 @@ pub type Receipt = u32;
 const CHANNEL_BUFFER: usize = 256 * 1024;
 /// Bytes that may be on their way through the server, unacknowledged.
 const RELAY_WINDOW: usize = 128 * 1024;
+/// Bytes of these below which a message goes at once.
+const RELAY_AT_ONCE: usize = 2 * 1024;
 /// Milliseconds that an acknowledgement may wait for a message to travel with.
 const ACKNOWLEDGE_AFTER: u64 = 2;
 /// Bytes received after which it does not wait.
@@ -170,6 +172,18 @@ impl Link {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.outbox.is_empty()
+    }
+
+    /// Messages that wait, on their way out or in.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.outbox.len() + usize::from(self.assembling)
+    }
+
+    /// Bytes of the message that is being put together.
+    #[must_use]
+    pub fn assembly_bytes(&self) -> usize {
+        self.assembly.len()
     }
 
     /// Bytes in the outbox.
@@ -408,7 +422,11 @@ impl Link {
                 self.buffered == 0
                     || (self.pending >= limits::LINK_FRAME_TARGET && self.buffered < CHANNEL_BUFFER)
             }
-            Carrier::Relay => self.unacknowledged < RELAY_WINDOW,
+            // The server counts frames: what can't be confirmed at once goes in full ones.
+            Carrier::Relay => {
+                self.unacknowledged < RELAY_AT_ONCE
+                    || (self.pending >= limits::LINK_FRAME_TARGET && self.unacknowledged < RELAY_WINDOW)
+            }
         }
     }
 

@@ -75,6 +75,8 @@ pub struct Negotiation {
     wants_offer: bool,
     /// Counts this side's offers.
     exchange: u32,
+    /// The newest offer of the other side's that was taken.
+    their_exchange: u32,
     inbox: VecDeque<Signal>,
     has_remote: bool,
     candidates: VecDeque<Candidate>,
@@ -98,6 +100,7 @@ impl Negotiation {
             next_op: op,
             wants_offer: false,
             exchange: 0,
+            their_exchange: 0,
             inbox: VecDeque::new(),
             has_remote: false,
             candidates: VecDeque::new(),
@@ -135,7 +138,11 @@ impl Negotiation {
 
     /// The browser's `icecandidate`.
     pub fn local_candidate(&mut self, candidate: Candidate) {
-        self.local_candidates.push(candidate);
+        let lines = [Some(&candidate.candidate), candidate.mid.as_ref(), candidate.fragment.as_ref()];
+        // The server would take a longer one for an attack.
+        if lines.into_iter().flatten().all(|line| line.len() <= limits::CANDIDATE) {
+            self.local_candidates.push(candidate);
+        }
         self.pump();
     }
 
@@ -167,6 +174,8 @@ impl Negotiation {
             (Doing::TakingOffer { exchange }, Done::Applied) => {
                 self.state = State::HaveRemoteOffer;
                 self.remote_is_set();
+                // The browser asks again if the answer leaves something to negotiate.
+                self.wants_offer = false;
                 self.exec(Doing::Answering { exchange }, Command::SetLocal);
             }
             (Doing::Answering { exchange }, Done::Local(description))
@@ -201,6 +210,11 @@ impl Negotiation {
     }
 
     fn describe(&mut self, exchange: u32, description: Description) {
+        if description.sdp.len() > limits::SDP {
+            self.steps
+                .push_back(Step::Broken("the description is over 32 KiB".into()));
+            return;
+        }
         self.has_local = true;
         self.steps.push_back(Step::Send(Signal::Description {
             generation: self.generation,
@@ -254,9 +268,10 @@ impl Negotiation {
             } => match description.kind {
                 DescriptionKind::Offer => {
                     let collision = self.state != State::Stable;
-                    if collision && !self.polite {
+                    if exchange <= self.their_exchange || (collision && !self.polite) {
                         return;
                     }
+                    self.their_exchange = exchange;
                     self.exec(Doing::TakingOffer { exchange }, Command::SetRemote(description));
                 }
                 DescriptionKind::Answer => {

@@ -148,6 +148,13 @@ impl Session {
         self.outputs.pop_front()
     }
 
+    /// What the first hello shows, so that it can be repeated when its welcome is lost.
+    pub fn set_ticket(&mut self, ticket: Secret) {
+        if !self.opened {
+            self.ticket = Some(ticket);
+        }
+    }
+
     /// Begins to open.
     pub fn open(&mut self, now: Time) {
         if self.state == SessionState::Idle {
@@ -205,7 +212,6 @@ impl Session {
             ticket,
             received: self.received,
         });
-        let fresh = resume.is_none();
         self.transmit(&ClientFrame::Hello(Hello {
             protocol: limits::PROTOCOL,
             id: identity.id,
@@ -215,7 +221,7 @@ impl Session {
             webrtc: identity.webrtc,
             resume,
         }));
-        if fresh && !self.opened {
+        if !self.opened {
             // Nothing depends on the welcome: whatever waits goes along, and saves a round trip.
             self.flush_all();
         }
@@ -240,7 +246,8 @@ impl Session {
         self.ponged = true;
         match decoded {
             Ok(frame) => self.take(now, frame, bytes.len()),
-            Err(DecodeError::Unknown) => self.count(bytes.len()),
+            Err(DecodeError::Unknown) if self.state == SessionState::Online => self.count(bytes.len()),
+            Err(DecodeError::Unknown) => {}
             Err(DecodeError::Malformed) => {
                 self.outputs.push_back(SessionOutput::Close);
                 self.end(Error::new(

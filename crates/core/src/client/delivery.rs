@@ -10,6 +10,9 @@ use crate::thread::Standing;
 use crate::time::Time;
 use crate::wire::{Body, ClientFrame, Id, Item, Name, PeerInfo, ThreadId, limits};
 
+/// Milliseconds that a name may take to be looked up, while the server is out of reach.
+const LOOK_UP_WITHIN: u64 = 60_000;
+
 /// Numbers of calls, and those calls that wait for several peers.
 #[derive(Debug, Default)]
 pub(super) struct Receipts {
@@ -29,6 +32,11 @@ impl Receipts {
     pub(super) fn take(&mut self) -> Receipt {
         self.next = self.next.wrapping_add(1);
         self.next
+    }
+
+    /// Calls that wait for several peers.
+    pub(super) fn open(&self) -> usize {
+        self.groups.len()
     }
 
     pub(super) fn group(&mut self, receipt: Receipt, waits_for: usize, tolerant: bool) {
@@ -67,14 +75,19 @@ pub(super) enum Waiting {
         body: Body,
         deadline: Time,
     },
+    /// As `Send`, but only to the peer of that id, and not to who carries it as a tag.
+    SendPeer(PeerKey, Encoded, Receipt),
     /// Messages wait in the peer's outbox.
     Peer(PeerKey),
+    /// The same for a peer that was there before, and that the server did not know a moment ago.
+    Absent(PeerKey),
 }
 
 /// A lookup under way.
 #[derive(Debug)]
 pub(super) struct Lookup {
     pub(super) op: u32,
+    pub(super) until: Time,
     pub(super) waiting: Vec<Waiting>,
 }
 
@@ -124,8 +137,28 @@ impl Client {
     /// Sends to whoever has that id or carries that tag.
     pub(super) fn send_to_name(&mut self, now: Time, to: &Name, message: Encoded, receipt: Receipt) {
         match self.known(to) {
-            Some(key) => self.send_encoded(now, key, &message, Some(receipt)),
-            None => self.look_up(to, Waiting::Send(message, receipt)),
+            Some(key) => {
+                self.want(key);
+                self.send_encoded(now, key, &message, Some(receipt));
+            }
+            None => self.look_up(now, to, Waiting::Send(message, receipt)),
+        }
+    }
+
+    /// Sends to that peer, behind what was sent to its name before.
+    pub(super) fn send_to_peer(&mut self, now: Time, key: PeerKey, message: Encoded, receipt: Receipt) {
+        let name = Name::from(self.peers.id(key));
+        let is_behind = self.peers.lookups.get(&name).is_some_and(|lookup| {
+            lookup
+                .waiting
+                .iter()
+                .any(|waiting| !matches!(waiting, Waiting::Peer(_) | Waiting::Absent(_)))
+        });
+        if is_behind {
+            self.look_up(now, &name, Waiting::SendPeer(key, message, receipt));
+        } else {
+            self.want(key);
+            self.send_encoded(now, key, &message, Some(receipt));
         }
     }
 
@@ -138,8 +171,10 @@ impl Client {
     }
 
     /// Asks the server who a name is; what waits keeps its order.
-    pub(super) fn look_up(&mut self, name: &Name, waiting: Waiting) {
+    pub(super) fn look_up(&mut self, now: Time, name: &Name, waiting: Waiting) {
+        let until = now + LOOK_UP_WITHIN;
         if let Some(lookup) = self.peers.lookups.get_mut(name) {
+            lookup.until = until;
             lookup.waiting.push(waiting);
             return;
         }
@@ -148,13 +183,32 @@ impl Client {
             name.clone(),
             Lookup {
                 op,
+                until,
                 waiting: vec![waiting],
             },
         );
+        self.wake_at(Some(until));
         self.session_send(ClientFrame::Find {
             op,
             name: name.clone(),
         });
+    }
+
+    /// Gives up questions that nobody has answered for too long.
+    pub(super) fn tick_lookups(&mut self, now: Time) {
+        let late: Vec<Name> = self
+            .peers
+            .lookups
+            .iter()
+            .filter(|(_, lookup)| lookup.until <= now)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in late {
+            if let Some(lookup) = self.peers.lookups.remove(&name) {
+                let detail = format!("nobody could say for a minute where {name} is");
+                self.lookup_failed(lookup, &Error::new(Code::Timeout, detail));
+            }
+        }
     }
 
     /// The server forgot the questions: they are asked again.
@@ -207,9 +261,19 @@ impl Client {
                         self.receipts.widen(receipt, keys.len() - 1);
                     }
                     for key in &keys {
+                        self.want(*key);
                         self.send_encoded(now, *key, &message, Some(receipt));
                     }
                 }
+                Waiting::SendPeer(key, message, receipt) if by_id => {
+                    self.want(key);
+                    self.send_encoded(now, key, &message, Some(receipt));
+                }
+                Waiting::SendPeer(_, _, receipt) => {
+                    self.fail(receipt, Error::new(Code::PeerUnavailable, name.as_str()));
+                }
+                Waiting::Absent(key) if by_id => self.returned(now, key),
+                Waiting::Absent(_) => {}
                 Waiting::Request {
                     receipt,
                     name,
@@ -240,7 +304,11 @@ impl Client {
     pub(super) fn lookup_failed(&mut self, lookup: Lookup, error: &Error) {
         for waiting in lookup.waiting {
             match waiting {
-                Waiting::Send(_, receipt) => self.fail(receipt, error.clone()),
+                Waiting::Send(_, receipt) | Waiting::SendPeer(_, _, receipt) => {
+                    self.fail(receipt, error.clone());
+                }
+                // It is asked about again, until its outage has lasted too long.
+                Waiting::Absent(_) => {}
                 Waiting::Request { receipt, .. } => {
                     if self.take_waiting(receipt) {
                         self.outputs.push_back(Output::Reject(receipt, error.clone()));

@@ -227,6 +227,13 @@ impl Client {
 
     // ---- the page's calls ----
 
+    /// A secret of this client's own choice: at least 16 unguessable bytes, said in its first hello. With it, a first
+    /// welcome that is lost on its way does not leave the id taken. With that of an earlier page, which it kept until
+    /// it was loaded again, this client follows that one under the same id.
+    pub fn set_ticket(&mut self, ticket: Secret) {
+        self.session.set_ticket(ticket);
+    }
+
     /// Begins to open; the receipt is settled when the server has admitted this client.
     pub fn open(&mut self, now: Time) -> Receipt {
         let receipt = self.receipts.take();
@@ -252,6 +259,7 @@ impl Client {
     /// Leaves everything.
     pub fn close(&mut self) {
         if self.state != ClientState::Closed {
+            self.say_bye();
             self.session.close();
             while let Some(output) = self.session.poll_output() {
                 match output {
@@ -272,6 +280,10 @@ impl Client {
         media: Option<Media>,
     ) -> Receipt {
         let receipt = self.receipts.take();
+        if self.state == ClientState::Closed {
+            self.fail(receipt, Code::Closed.into());
+            return receipt;
+        }
         self.leaving.retain(|leaving| {
             let again = leaving.thread == *thread;
             if again {
@@ -359,7 +371,7 @@ impl Client {
     pub fn send(&mut self, now: Time, key: PeerKey, body: Body) -> Receipt {
         let receipt = self.receipts.take();
         match self.encode(&Item::Peer { body }) {
-            Ok(encoded) => self.send_encoded(now, key, &encoded, Some(receipt)),
+            Ok(encoded) => self.send_to_peer(now, key, encoded, receipt),
             Err(error) => self.fail(receipt, error),
         }
         receipt
@@ -369,7 +381,11 @@ impl Client {
     pub fn send_thread(&mut self, now: Time, thread: &ThreadId, body: Body) -> Receipt {
         let receipt = self.receipts.take();
         let Some(entry) = self.threads.get(thread) else {
-            self.fail(receipt, Error::new(Code::NotMember, thread.as_str()));
+            let error = match self.state {
+                ClientState::Closed => Code::Closed.into(),
+                _ => Error::new(Code::NotMember, thread.as_str()),
+            };
+            self.fail(receipt, error);
             return receipt;
         };
         let ids: Vec<Id> = entry.members().map(|member| member.peer.id.clone()).collect();
@@ -454,10 +470,14 @@ impl Client {
             self.thread_change(now, &thread, change);
         }
         self.tick_peers(now, late);
+        self.tick_lookups(now);
         self.tick_requests(now);
         self.finish_leaving(now);
         self.after_session(now);
-        let next = earliest(self.threads.poll_timeout(), self.peers.poll_timeout());
+        let next = earliest(
+            self.threads.poll_timeout(),
+            self.peers.poll_timeout(self.is_online()),
+        );
         self.wake_at(earliest(next, self.requests.poll_timeout()));
         let leaving = self
             .leaving
@@ -478,6 +498,26 @@ impl Client {
 
     fn wake_at(&mut self, time: Option<Time>) {
         self.wake = earliest(self.wake, time);
+    }
+
+    /// How much is kept for others: entries of every queue and table that grows with what is sent and asked. 0 when
+    /// nothing waits. For tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.session.backlog()
+            + self.joins.len()
+            + self.leaving.len()
+            + self.receipts.open()
+            + self.requests.open()
+            + self.peers.kept()
+    }
+
+    /// How many peers this client has met. For tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn peer_count(&self) -> u32 {
+        self.peers.count()
     }
 
     // ---- inside ----
@@ -695,6 +735,7 @@ impl Client {
                 retry_after,
             } => {
                 self.fault(
+                    now,
                     op,
                     Error {
                         code,
@@ -740,7 +781,7 @@ impl Client {
         }
     }
 
-    fn fault(&mut self, op: Option<u32>, error: Error) {
+    fn fault(&mut self, now: Time, op: Option<u32>, error: Error) {
         let Some(op) = op else {
             self.event(Event::Error(error));
             return;
@@ -755,7 +796,9 @@ impl Client {
                 entry.standing == Standing::Joining || nobody_waits
             });
             if ended {
-                self.threads.leave(&thread);
+                if let Some(entry) = self.threads.leave(&thread) {
+                    self.unshare(now, &entry);
+                }
                 if nobody_waits {
                     self.event(Event::ThreadEnded(thread, error));
                 }
@@ -788,6 +831,16 @@ impl Client {
         }
     }
 
+    /// This client is no longer in that thread.
+    fn unshare(&mut self, now: Time, thread: &crate::thread::Thread) {
+        for member in thread.members() {
+            let key = self.peers.key(&member.peer.id);
+            if !self.threads.shares(&member.peer.id) {
+                self.unshared(now, key, crate::wire::LeaveReason::Left);
+            }
+        }
+    }
+
     fn finish_leaving(&mut self, now: Time) {
         if self.leaving.is_empty() {
             return;
@@ -811,12 +864,7 @@ impl Client {
                 self.session_send(ClientFrame::Leave {
                     thread: leaving.thread,
                 });
-                for member in thread.members() {
-                    let key = self.peers.key(&member.peer.id);
-                    if !self.threads.shares(&member.peer.id) {
-                        self.unshared(now, key, crate::wire::LeaveReason::Left);
-                    }
-                }
+                self.unshare(now, &thread);
                 if let Some(op) = thread.op
                     && let Some((_, receipts)) = self.joins.remove(&op)
                 {

@@ -32,6 +32,10 @@ const UNREACHABLE_FOR: u64 = 15_000;
 const LINGER: u64 = 1_500;
 /// Milliseconds without any path after which what waits is rejected.
 const OUTAGE: u64 = 60_000;
+/// Milliseconds between the questions whether a member whom the server does not know is back; it tells of it, too.
+const ABSENT_RETRY: u64 = 5_000;
+/// Milliseconds that a stranger without a direct path may be silent.
+const STRANGER_IDLE: u64 = 120_000;
 /// Milliseconds that a message waits for its sender's membership to be confirmed.
 const HOLD: u64 = 10_000;
 
@@ -95,6 +99,8 @@ struct Peer {
     shared: bool,
     /// It had a way to this client before, in this life.
     was_reached: bool,
+    /// The server did not know it a moment ago.
+    absent: bool,
     link: Link,
     streams: u32,
     connection: Option<Connection>,
@@ -115,19 +121,25 @@ impl Peer {
         self.wanted || self.accepted || self.shared
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
+    /// `online`: without the server nothing can be begun, and its return is an input.
+    fn poll_timeout(&self, online: bool) -> Option<Time> {
         let connection = self.connection.as_ref().filter(|connection| !connection.open);
+        let uncarried = self.link.carrier() == Carrier::None;
         [
-            self.retry_at,
-            self.relay_at,
+            self.retry_at.filter(|_| online && !self.absent),
+            self.relay_at.filter(|_| online && uncarried && self.is_active()),
             self.release_at,
-            self.outage_at,
+            self.outage_at.filter(|_| uncarried),
             self.held_until,
             connection.map(|connection| connection.deadline),
             self.link.poll_timeout(),
         ]
         .into_iter()
         .fold(None, earliest)
+    }
+
+    fn is_stranger(&self) -> bool {
+        self.accepted && !self.shared && !self.wanted
     }
 
     fn instance(&self) -> Option<Instance> {
@@ -165,6 +177,7 @@ impl Peers {
             accepted: false,
             shared: false,
             was_reached: false,
+            absent: false,
             link: Link::new(1),
             streams: 1,
             connection: None,
@@ -181,6 +194,20 @@ impl Peers {
         });
         self.keys.insert(id.clone(), key);
         key
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        self.peers.len() as u32
+    }
+
+    /// Messages and questions that wait.
+    pub(super) fn kept(&self) -> usize {
+        let waiting: usize = self.lookups.values().map(|lookup| lookup.waiting.len()).sum();
+        let peers = self
+            .peers
+            .iter()
+            .map(|peer| peer.link.kept() + peer.held.len());
+        waiting + peers.sum::<usize>()
     }
 
     fn get(&self, key: PeerKey) -> &Peer {
@@ -221,10 +248,14 @@ impl Peers {
         }
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Time> {
+    pub(super) fn poll_timeout(&self, online: bool) -> Option<Time> {
+        let lookups = self
+            .lookups
+            .values()
+            .fold(None, |time, lookup| earliest(time, Some(lookup.until)));
         self.peers
             .iter()
-            .fold(None, |time, peer| earliest(time, peer.poll_timeout()))
+            .fold(lookups, |time, peer| earliest(time, peer.poll_timeout(online)))
     }
 
     pub(super) fn hold(
@@ -236,8 +267,12 @@ impl Peers {
         most: usize,
         most_bytes: usize,
     ) -> Option<Time> {
+        let everyone: usize = self.peers.iter().map(|peer| peer.held_bytes).sum();
         let peer = self.get_mut(key);
         let size = body.len();
+        if everyone + size > limits::HELD_BYTES_IN_ALL {
+            return peer.held_until;
+        }
         if peer.held.len() < most && peer.held_bytes + size <= most_bytes {
             peer.held_bytes += size;
             peer.held.push_back(Held { thread, body });
@@ -340,6 +375,9 @@ impl Client {
         peer.relay_at = None;
         peer.outage_at = None;
         peer.was_reached = true;
+        if peer.is_stranger() {
+            peer.release_at = None;
+        }
         peer.link.carry(now, Carrier::Channel);
         self.flush(now, key);
         self.refresh(key);
@@ -358,9 +396,20 @@ impl Client {
             .receive_bytes(now, bytes, &mut arrivals);
         self.arrived(now, key, arrivals);
         match received {
+            Ok(()) if self.is_overfilled(key) => self.violated(now, key, "too much at once from strangers"),
             Ok(()) => self.flush(now, key),
             Err(violation) => self.violated(now, key, violation.0),
         }
+    }
+
+    /// Whether that peer is one of the strangers who together begin more large messages than they may.
+    fn is_overfilled(&self, key: PeerKey) -> bool {
+        let peer = self.peers.get(key);
+        if !peer.is_stranger() || peer.link.assembly_bytes() == 0 {
+            return false;
+        }
+        let strangers = self.peers.peers.iter().filter(|peer| peer.is_stranger());
+        strangers.map(|peer| peer.link.assembly_bytes()).sum::<usize>() > limits::STRANGERS_BYTES
     }
 
     /// Channel 0 has handed everything to the network.
@@ -387,6 +436,7 @@ impl Client {
 
     /// The server says who somebody is.
     pub(super) fn learn(&mut self, now: Time, key: PeerKey, info: PeerInfo) {
+        self.peers.get_mut(key).absent = false;
         let known = self.peers.get(key).info.clone();
         match known {
             Some(known) if known == info => {}
@@ -400,6 +450,7 @@ impl Client {
             Some(_) => self.new_life(now, key, info),
             None => self.peers.get_mut(key).info = Some(info),
         }
+        self.wake_for(key);
     }
 
     pub(super) fn peer_updated(&mut self, now: Time, info: PeerInfo) {
@@ -478,15 +529,29 @@ impl Client {
         } else {
             self.start_relay(now, key);
         }
-        let timeout = self.peers.get(key).poll_timeout();
+        self.wake_for(key);
+    }
+
+    fn wake_for(&mut self, key: PeerKey) {
+        let timeout = self.peers.get(key).poll_timeout(self.is_online());
         self.wake_at(timeout);
+    }
+
+    /// The page has something for it.
+    pub(super) fn want(&mut self, key: PeerKey) {
+        let own = Some(self.peers.id(key)) == self.id();
+        let peer = self.peers.get_mut(key);
+        if !own && !peer.shared && peer.is_active() {
+            peer.wanted = true;
+            peer.release_at = None;
+        }
     }
 
     /// No thread is shared any more.
     pub(super) fn unshared(&mut self, now: Time, key: PeerKey, reason: LeaveReason) {
         let peer = self.peers.get_mut(key);
         peer.shared = false;
-        if reason == LeaveReason::TimedOut {
+        if reason == LeaveReason::TimedOut && peer.link.carrier() == Carrier::None {
             // It may come back: what waits for it waits on, as long as an outage may last.
             peer.outage_at.get_or_insert(now + OUTAGE);
         }
@@ -499,8 +564,7 @@ impl Client {
                 },
             );
         }
-        let timeout = peer.poll_timeout();
-        self.wake_at(timeout);
+        self.wake_for(key);
         self.refresh(key);
     }
 
@@ -524,6 +588,7 @@ impl Client {
         peer.relay_at = None;
         peer.outage_at = None;
         peer.was_reached = false;
+        peer.absent = false;
         let mut lost = Vec::new();
         if !peer.link.is_settled() {
             peer.streams += 1;
@@ -538,8 +603,33 @@ impl Client {
     }
 
     pub(super) fn bye(&mut self, key: PeerKey) {
-        if !self.peers.get(key).shared {
+        let peer = self.peers.get_mut(key);
+        // The server says when it is no longer a member.
+        peer.wanted = false;
+        peer.accepted = false;
+        if !peer.shared {
             self.give_up(key, Code::PeerLeft);
+        }
+    }
+
+    /// Tells everybody that this client goes away, through the server: a channel that is closed at once carries nothing.
+    pub(super) fn say_bye(&mut self) {
+        if !self.is_online() {
+            return;
+        }
+        let to: Vec<(Id, Instance)> = self
+            .peers
+            .peers
+            .iter()
+            .filter(|peer| peer.is_active())
+            .filter_map(|peer| Some((peer.id.clone(), peer.instance()?)))
+            .collect();
+        for (to, instance) in to {
+            self.session_send(ClientFrame::Relay {
+                to,
+                instance: Some(instance),
+                frame: LinkFrame::Bye,
+            });
         }
     }
 
@@ -578,13 +668,16 @@ impl Client {
         }
         let peer = self.peers.get_mut(key);
         peer.link.send(now, message, receipt);
+        if peer.link.carrier() == Carrier::None {
+            peer.outage_at.get_or_insert(now + OUTAGE);
+        }
         if peer.state == PeerState::Offline || !peer.is_active() {
             peer.wanted = true;
             peer.release_at = None;
             if peer.info.is_none() || peer.state == PeerState::Offline {
                 let name = Name::from(&peer.id);
                 if !peer.shared {
-                    self.look_up(&name, Waiting::Peer(key));
+                    self.look_up(now, &name, Waiting::Peer(key));
                 }
             } else {
                 self.activate(now, key);
@@ -614,8 +707,7 @@ impl Client {
                 _ => self.relay_frame(key, &frame),
             }
         }
-        let timeout = self.peers.get(key).link.poll_timeout();
-        self.wake_at(timeout);
+        self.wake_for(key);
     }
 
     fn relay_frame(&mut self, key: PeerKey, frame: &[u8]) {
@@ -684,8 +776,7 @@ impl Client {
             // The other side wanted the link; it will offer again if it still does.
             peer.release_at = Some(now + OUTAGE / 2);
         }
-        let timeout = peer.poll_timeout();
-        self.wake_at(timeout);
+        self.wake_for(key);
         self.refresh(key);
     }
 
@@ -731,6 +822,9 @@ impl Client {
             return;
         };
         let generation = signal.generation();
+        if generation > limits::GENERATION {
+            return;
+        }
         let peer = self.peers.get(key);
         let is_offer = matches!(
             &signal,
@@ -756,15 +850,10 @@ impl Client {
 
     /// The peer that something came from, unless there are too many strangers.
     fn admit(&mut self, now: Time, from: &Id, instance: Instance) -> Option<PeerKey> {
-        let is_known = self.peers.keys.contains_key(from);
-        if !is_known {
-            let strangers = self
-                .peers
-                .peers
-                .iter()
-                .filter(|peer| peer.accepted && !peer.shared && !peer.wanted)
-                .count();
-            if strangers >= limits::STRANGERS {
+        let known = self.peers.keys.get(from).map(|key| self.peers.get(*key));
+        if !known.is_some_and(Peer::is_active) {
+            let strangers = self.peers.peers.iter().filter(|peer| peer.is_stranger());
+            if strangers.count() >= limits::STRANGERS {
                 return None;
             }
         }
@@ -779,13 +868,16 @@ impl Client {
             };
             self.learn(now, key, info);
             // The server knows the rest.
-            self.look_up(&Name::from(from), Waiting::Peer(key));
+            self.look_up(now, &Name::from(from), Waiting::Peer(key));
         }
         let peer = self.peers.get_mut(key);
         peer.accepted = true;
-        if !peer.shared && !peer.wanted {
-            peer.release_at = None;
+        peer.absent = false;
+        if peer.is_stranger() {
+            let direct = peer.link.carrier() == Carrier::Channel;
+            peer.release_at = (!direct).then_some(now + STRANGER_IDLE);
         }
+        self.wake_for(key);
         Some(key)
     }
 
@@ -809,6 +901,14 @@ impl Client {
         if Some(from) == self.id() {
             return;
         }
+        if frame == LinkFrame::Bye {
+            if let Some(key) = self.peers.keys.get(from).copied()
+                && self.peers.get(key).instance() == Some(instance)
+            {
+                self.bye(key);
+            }
+            return;
+        }
         let Some(key) = self.admit(now, from, instance) else {
             return;
         };
@@ -827,6 +927,10 @@ impl Client {
         self.arrived(now, key, arrivals);
         if let Err(violation) = received {
             self.violated(now, key, violation.0);
+            return;
+        }
+        if self.is_overfilled(key) {
+            self.violated(now, key, "too much at once from strangers");
             return;
         }
         if is_data && self.peers.get(key).link.carrier() == Carrier::Channel {
@@ -871,9 +975,14 @@ impl Client {
                 // Signals of it may be lost for ever.
                 self.connection_lost(now, key);
             }
-            let peer = self.peers.get(key);
+            let peer = self.peers.get_mut(key);
             if peer.link.carrier() == Carrier::None && peer.relay_at.is_some_and(|at| at <= now) {
-                self.start_relay(now, key);
+                if resumed {
+                    self.start_relay(now, key);
+                } else {
+                    // The server began anew: the other side may be on its way back, too.
+                    peer.absent = true;
+                }
             }
         }
         self.wake_at(Some(now + 1));
@@ -894,8 +1003,10 @@ impl Client {
         }
         // It was there a moment ago: perhaps the server, or the other page, is just coming back.
         let relayed = peer.link.carrier() == Carrier::Relay;
+        peer.absent = true;
+        let retry = if peer.shared { ABSENT_RETRY } else { UNREACHABLE_RETRY };
         if relayed || peer.relay_at.is_none() {
-            peer.uncarried(now, UNREACHABLE_RETRY);
+            peer.uncarried(now, retry);
         }
         self.drop_connection(key);
         let peer = self.peers.get_mut(key);
@@ -903,10 +1014,20 @@ impl Client {
             peer.outage_at = earliest(peer.outage_at, Some(now + UNREACHABLE_FOR));
         }
         if self.config.webrtc && peer.info.as_ref().is_some_and(|info| info.webrtc) && peer.is_active() {
-            peer.retry_at = Some(now + UNREACHABLE_RETRY);
+            peer.retry_at = Some(now);
         }
-        self.wake_at(Some(now + UNREACHABLE_RETRY));
+        self.wake_for(key);
         self.refresh(key);
+    }
+
+    /// The server knows it again.
+    pub(super) fn returned(&mut self, now: Time, key: PeerKey) {
+        let peer = self.peers.get_mut(key);
+        peer.absent = false;
+        if peer.link.carrier() == Carrier::None && peer.is_active() {
+            peer.relay_at = Some(now);
+        }
+        self.wake_at(Some(now));
     }
 
     // ---- time and state ----
@@ -956,17 +1077,19 @@ impl Client {
             if due(peer.retry_at) {
                 if peer.connection.is_some() {
                     peer.retry_at = None;
-                } else if online {
+                } else if online && !peer.absent {
                     self.connect(now, key, false);
-                } else {
-                    // Signals could not leave.
-                    peer.retry_at = Some(now + UNREACHABLE_RETRY);
                 }
             }
             let peer = self.peers.get_mut(key);
             if due(peer.relay_at) {
                 if peer.link.carrier() != Carrier::None {
                     peer.relay_at = None;
+                } else if online && peer.is_active() && peer.absent {
+                    let retry = if peer.shared { ABSENT_RETRY } else { UNREACHABLE_RETRY };
+                    peer.relay_at = Some(now + retry);
+                    let name = Name::from(&peer.id);
+                    self.look_up(now, &name, Waiting::Absent(key));
                 } else if online && peer.is_active() {
                     self.start_relay(now, key);
                 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::delivery::Waiting;
 use super::peer::PeerKey;
-use super::{Client, Output};
+use super::{Client, ClientState, Output};
 use crate::error::{Code, Error};
 use crate::link::Receipt;
 use crate::time::{Time, earliest};
@@ -27,6 +27,11 @@ pub(super) struct Requests {
 }
 
 impl Requests {
+    /// Requests without an answer yet.
+    pub(super) fn open(&self) -> usize {
+        self.pending.len() + self.waiting.len()
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         let pending = self
             .pending
@@ -43,6 +48,10 @@ impl Client {
     /// `timeout` is in milliseconds.
     pub fn request(&mut self, now: Time, to: &Name, name: Name, body: Body, timeout: u64) -> Receipt {
         let receipt = self.receipts.take();
+        if self.state() == ClientState::Closed {
+            self.fail(receipt, Code::Closed.into());
+            return receipt;
+        }
         let deadline = now + timeout;
         self.wake_at(Some(deadline));
         match self.known(to) {
@@ -50,6 +59,7 @@ impl Client {
             None => {
                 self.requests.waiting.insert(receipt, deadline);
                 self.look_up(
+                    now,
                     to,
                     Waiting::Request {
                         receipt,
@@ -105,6 +115,7 @@ impl Client {
                         deadline,
                     },
                 );
+                self.want(key);
                 self.send_encoded(now, key, &encoded, None);
             }
             Err(error) => self.outputs.push_back(Output::Reject(receipt, error)),

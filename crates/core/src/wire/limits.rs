@@ -10,8 +10,8 @@ pub const SUBPROTOCOL_JSON: &str = "peerloom.v1.json";
 
 /// Bytes of one frame from a client to the server.
 pub const CLIENT_FRAME: usize = 64 * 1024;
-/// Bytes of one frame from the server to a client: a full list of members with full user data fits.
-pub const SERVER_FRAME: usize = 2 * 1024 * 1024;
+/// Bytes of one frame from the server to a client: a full list of members with full user data fits, in JSON too.
+pub const SERVER_FRAME: usize = 16 * 1024 * 1024;
 /// Bytes of an id, a tag, a thread's id or a message's name, as UTF-8.
 pub const NAME: usize = 128;
 /// Bytes of user data, as JSON text.
@@ -52,5 +52,11 @@ pub const VALUE_PARTS: usize = 65_536;
 pub const HELD_MESSAGES: usize = 1024;
 /// Bytes of these.
 pub const HELD_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of these from all peers together.
+pub const HELD_BYTES_IN_ALL: usize = 16 * 1024 * 1024;
 /// Links with strangers (peers that share no thread with this client and that it never addressed).
 pub const STRANGERS: usize = 256;
+/// Bytes of messages that came in part from all of these together.
+pub const STRANGERS_BYTES: usize = 64 * 1024 * 1024;
+/// The highest generation that a link can have; beyond it there must be room to count on.
+pub const GENERATION: u32 = 1 << 31;
