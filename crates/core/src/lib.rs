@@ -20,6 +20,7 @@ pub mod error;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod link;
+pub mod map;
 pub mod negotiation;
 pub mod session;
 pub mod thread;

@@ -3,8 +3,7 @@
 //! What the server says is the truth, with one exception: after a server restart its list is short until the others
 //! are back too, so members that it does not name yet are *missed* for a while before they count as gone.
 
-use std::collections::{BTreeMap, HashMap};
-
+use crate::map::Map;
 use crate::time::{Time, earliest};
 use crate::wire::{Id, JsonText, LeaveReason, Media, Member, PeerInfo, ThreadId};
 
@@ -37,7 +36,7 @@ pub struct Thread {
     pub media: Media,
     /// The join whose answer is awaited.
     pub op: Option<u32>,
-    members: BTreeMap<Id, Seat>,
+    members: Map<Id, Seat>,
 }
 
 /// News about members.
@@ -117,7 +116,7 @@ impl Thread {
 /// All threads of a client.
 #[derive(Debug, Default)]
 pub struct Threads {
-    threads: HashMap<ThreadId, Thread>,
+    threads: Map<ThreadId, Thread>,
 }
 
 impl Threads {
@@ -144,12 +143,12 @@ impl Threads {
 
     /// Begins to join, or changes what is allowed. Returns the thread.
     pub fn enter(&mut self, id: &ThreadId) -> &mut Thread {
-        self.threads.entry(id.clone()).or_insert_with(|| Thread {
+        self.threads.get_or_insert_with(id.clone(), || Thread {
             standing: Standing::Joining,
             user_data: None,
             media: Media::default(),
             op: None,
-            members: BTreeMap::new(),
+            members: Map::new(),
         })
     }
 
@@ -169,7 +168,7 @@ impl Threads {
     /// Takes out those who were missed for too long.
     pub fn tick(&mut self, now: Time) -> Vec<(ThreadId, Change)> {
         let mut gone = Vec::new();
-        for (thread_id, thread) in &mut self.threads {
+        for (thread_id, thread) in self.threads.iter_mut() {
             let ids: Vec<Id> = thread
                 .members
                 .iter()

@@ -1,11 +1,10 @@
 //! Which `send` waits for which peers, and where a message goes: receipts, lookups of names, arrivals from links.
 
-use std::collections::HashMap;
-
 use super::peer::PeerKey;
 use super::{Client, Event, Output};
 use crate::error::{Code, Error};
 use crate::link::{Arrival, Encoded, Receipt};
+use crate::map::Map;
 use crate::thread::Standing;
 use crate::time::Time;
 use crate::wire::{Body, ClientFrame, Id, Item, Name, PeerInfo, ThreadId, limits};
@@ -17,7 +16,7 @@ const LOOK_UP_WITHIN: u64 = 60_000;
 #[derive(Debug, Default)]
 pub(super) struct Receipts {
     next: Receipt,
-    groups: HashMap<Receipt, Group>,
+    groups: Map<Receipt, Group>,
 }
 
 #[derive(Debug)]
@@ -55,8 +54,7 @@ impl Receipts {
     /// The call goes to more, or fewer, peers than was thought.
     fn widen(&mut self, receipt: Receipt, by: usize) {
         self.groups
-            .entry(receipt)
-            .or_insert(Group {
+            .get_or_insert_with(receipt, || Group {
                 waits_for: 1,
                 tolerant: false,
                 error: None,

@@ -7,12 +7,13 @@ mod delivery;
 mod peer;
 mod requests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 pub use peer::{PeerKey, PeerState};
 
 use crate::error::{Code, Error};
 use crate::link::{Encoded, Receipt};
+use crate::map::Map;
 use crate::negotiation::{Command, Op};
 use crate::session::{Identity, Session, SessionOutput, SessionState};
 use crate::thread::{Change, Standing, Threads};
@@ -158,7 +159,7 @@ pub struct Client {
     tags: Vec<Name>,
     watches: Vec<Name>,
     /// Joins whose answer is awaited: op, thread, receipts.
-    joins: HashMap<u32, (ThreadId, Vec<Receipt>)>,
+    joins: Map<u32, (ThreadId, Vec<Receipt>)>,
     leaving: Vec<Leaving>,
     opening: Option<Receipt>,
     next_op: u32,
@@ -187,7 +188,7 @@ impl Client {
             requests: Requests::default(),
             tags: Vec::new(),
             watches: Vec::new(),
-            joins: HashMap::new(),
+            joins: Map::new(),
             leaving: Vec::new(),
             opening: None,
             next_op: 1,

@@ -1,12 +1,13 @@
 //! Peers, and when there is a link to them: made when there is a reason, rebuilt when it breaks, replaced by the
 //! server's relay when it can't be had, closed when the reason is gone.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::delivery::{Lookup, Waiting};
 use super::{Client, Event, Output};
 use crate::error::{Code, Error};
 use crate::link::{Carrier, Encoded, Link, Receipt};
+use crate::map::Map;
 use crate::negotiation::{Done, Negotiation, Op, Step};
 use crate::time::{Time, earliest};
 use crate::wire::{
@@ -158,8 +159,8 @@ impl Peer {
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     peers: Vec<Peer>,
-    keys: HashMap<Id, PeerKey>,
-    pub(super) lookups: HashMap<Name, Lookup>,
+    keys: Map<Id, PeerKey>,
+    pub(super) lookups: Map<Name, Lookup>,
 }
 
 impl Peers {
@@ -203,10 +204,7 @@ impl Peers {
     /// Messages and questions that wait.
     pub(super) fn kept(&self) -> usize {
         let waiting: usize = self.lookups.values().map(|lookup| lookup.waiting.len()).sum();
-        let peers = self
-            .peers
-            .iter()
-            .map(|peer| peer.link.kept() + peer.held.len());
+        let peers = self.peers.iter().map(|peer| peer.link.kept() + peer.held.len());
         waiting + peers.sum::<usize>()
     }
 
@@ -1004,7 +1002,11 @@ impl Client {
         // It was there a moment ago: perhaps the server, or the other page, is just coming back.
         let relayed = peer.link.carrier() == Carrier::Relay;
         peer.absent = true;
-        let retry = if peer.shared { ABSENT_RETRY } else { UNREACHABLE_RETRY };
+        let retry = if peer.shared {
+            ABSENT_RETRY
+        } else {
+            UNREACHABLE_RETRY
+        };
         if relayed || peer.relay_at.is_none() {
             peer.uncarried(now, retry);
         }
@@ -1086,7 +1088,11 @@ impl Client {
                 if peer.link.carrier() != Carrier::None {
                     peer.relay_at = None;
                 } else if online && peer.is_active() && peer.absent {
-                    let retry = if peer.shared { ABSENT_RETRY } else { UNREACHABLE_RETRY };
+                    let retry = if peer.shared {
+                        ABSENT_RETRY
+                    } else {
+                        UNREACHABLE_RETRY
+                    };
                     peer.relay_at = Some(now + retry);
                     let name = Name::from(&peer.id);
                     self.look_up(now, &name, Waiting::Absent(key));

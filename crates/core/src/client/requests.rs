@@ -1,12 +1,11 @@
 //! Requests and their replies: each has one answer, a time limit, and one peer that may answer it.
 
-use std::collections::HashMap;
-
 use super::delivery::Waiting;
 use super::peer::PeerKey;
 use super::{Client, ClientState, Output};
 use crate::error::{Code, Error};
 use crate::link::Receipt;
+use crate::map::Map;
 use crate::time::{Time, earliest};
 use crate::wire::{Body, Item, Name, Outcome};
 
@@ -21,9 +20,9 @@ struct Pending {
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     next: u32,
-    pending: HashMap<u32, Pending>,
+    pending: Map<u32, Pending>,
     /// Those whose name is still looked up: when they end.
-    waiting: HashMap<Receipt, Time>,
+    waiting: Map<Receipt, Time>,
 }
 
 impl Requests {
