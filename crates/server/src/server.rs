@@ -40,6 +40,8 @@ struct App {
     addresses: Arc<Addresses>,
     files: Files,
     stopping: AtomicBool,
+    /// Held by every WebSocket's task until its close is complete.
+    alive: Arc<()>,
 }
 
 /// What a TCP connection occupies; kept for as long as it lasts, also as a WebSocket.
@@ -58,6 +60,7 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Ou
         addresses: Addresses::new(config.sockets_per_address, config.opens_per_address),
         files: Files::new(config.site.clone()),
         stopping: AtomicBool::new(false),
+        alive: Arc::new(()),
         config: config.clone(),
     });
     let router = Router::new()
@@ -84,16 +87,14 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Ou
     let stopping = async {
         shutdown.await;
         app.stopping.store(true, Ordering::Relaxed);
-        let sockets = switchboard.sockets();
+        let sockets = Arc::strong_count(&app.alive) - 1;
         tracing::info!(sockets, "stopping");
         switchboard.input(|hub, now| hub.drain(now));
         let last = Duration::from_millis(config.hub.drain_linger.into()) + config.close_within * 2;
         let gone = async {
-            while switchboard.sockets() > 0 {
+            while Arc::strong_count(&app.alive) > 1 {
                 tokio::time::sleep(LOOK).await;
             }
-            // The last close frames are on their way.
-            tokio::time::sleep(LOOK).await;
         };
         let _ = tokio::time::timeout(last, gone).await;
     };
@@ -255,9 +256,9 @@ async fn open(State(app): State<Arc<App>>, mut request: Request) -> Response<Bod
         return slow_down(wait);
     }
     let upgrade = hyper::upgrade::on(&mut request);
-    let (config, switchboard) = (app.config.clone(), app.switchboard.clone());
+    let (config, switchboard, alive) = (app.config.clone(), app.switchboard.clone(), app.alive.clone());
     tokio::spawn(async move {
-        let _held = (peer, place);
+        let _held = (peer, place, alive);
         match upgrade.await {
             Ok(stream) => socket::serve(TokioIo::new(stream), codec, config, switchboard).await,
             Err(error) => tracing::debug!(%error, "no WebSocket came of it"),

@@ -25,6 +25,9 @@ use crate::switchboard::Switchboard;
 /// What an idle socket may occupy for reading, and how much is gathered before it is written.
 const BUFFER: usize = 4 * 1024;
 
+/// How often a client that is made to wait is told that the server lives.
+const REASSURE: Duration = Duration::from_secs(2);
+
 /// Why a socket ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -147,9 +150,16 @@ impl Socket<'_> {
                 None => return self.written().await,
                 Some(Pause(0)) => {}
                 Some(Pause(wait)) => {
-                    let wait = Duration::from_millis(wait);
-                    self.hear(wait);
-                    sleep(wait).await;
+                    let mut left = Duration::from_millis(wait);
+                    while !left.is_zero() {
+                        let part = left.min(REASSURE);
+                        self.hear(part);
+                        sleep(part).await;
+                        left -= part;
+                        if !left.is_zero() {
+                            self.switchboard.input(|hub, _| hub.reassure(self.conn));
+                        }
+                    }
                 }
             }
         }

@@ -136,12 +136,6 @@ impl Switchboard {
         self.input(|hub, now| hub.disconnected(now, conn, clean));
     }
 
-    /// Sockets at present.
-    #[must_use]
-    pub fn sockets(&self) -> usize {
-        self.lock().queues.len()
-    }
-
     /// Wakes the hub whenever it asked for it. Runs until it is dropped.
     pub async fn keep_time(&self) {
         loop {
