@@ -97,11 +97,11 @@ impl Client {
     #[wasm_bindgen(skip_typescript)]
     pub fn thread(&self, id: Option<String>, options: JsValue) -> Promise {
         let parsed = || -> Result<_, JsValue> {
-            let options = ThreadOptions::parse(options)?;
+            let options = ThreadOptions::parse(&options)?;
             let id = id.map_or_else(|| Ok(unguessable()), |id| options::thread_id(&id))?;
             let given = !options.user_data.is_undefined();
             let user_data = given.then(|| value::user_data(&options.user_data)).transpose()?;
-            Ok((id, user_data, options.media()))
+            Ok((id, user_data, options.media))
         };
         let (id, user_data, media) = match parsed() {
             Ok(parsed) => parsed,
@@ -189,13 +189,12 @@ impl Client {
     #[wasm_bindgen(skip_typescript)]
     pub fn request(&self, to: &str, name: &str, data: &JsValue, options: JsValue) -> Promise {
         let parsed = || -> Result<_, JsValue> {
-            let options = RequestOptions::parse(options)?;
-            let timeout = options.timeout()?;
+            let options = RequestOptions::parse(&options)?;
             let to = options::name(to, "the receiver's name")?;
             Ok((
                 to,
                 options::name(name, "the request's name")?,
-                timeout,
+                options.timeout,
                 options.signal,
             ))
         };

@@ -1,30 +1,92 @@
 //! JavaScript options to validated configuration. Every message says which option, and what it takes.
+//!
+//! Read by hand: a deserializer that turns objects into structs weighs 15 kB gzip here, because of the texts that it
+//! can make of any value in any place.
 
-use std::fmt::Display;
-
+use js_sys::{Array, Reflect};
 use peerloom_core::Code;
-use peerloom_core::wire::{Id, Media, Name, Secret, ThreadId, limits};
-use serde::Deserialize;
+use peerloom_core::wire::{Id, Media, Name, NameError, Secret, ThreadId};
 use wasm_bindgen::prelude::*;
 
 use crate::{error, web};
 
-/// `ClientOptions` of the API, as they come. User data and ICE servers stay JavaScript values.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawClientOptions {
-    id: Option<String>,
-    server: Option<String>,
-    token: Option<String>,
-    #[serde(with = "serde_wasm_bindgen::preserve", default)]
-    user_data: JsValue,
-    #[serde(with = "serde_wasm_bindgen::preserve", default)]
-    ice_servers: JsValue,
-    privacy: Option<String>,
-    timeout: Option<f64>,
+fn invalid(option: &str, why: &str) -> JsValue {
+    error::new(Code::InvalidOption, &["`", option, "` ", why].concat())
 }
 
-/// Validated `ClientOptions`.
+fn invalid_name(what: &str, why: NameError) -> JsValue {
+    error::new(Code::InvalidName, &[what, " ", why.as_str()].concat())
+}
+
+/// The name of something, from JavaScript.
+pub(crate) fn name(text: &str, what: &str) -> Result<Name, JsValue> {
+    Name::new(text).map_err(|why| invalid_name(what, why))
+}
+
+/// A client's id, from JavaScript.
+pub(crate) fn id(text: &str) -> Result<Id, JsValue> {
+    Id::new(text).map_err(|why| invalid_name("the id", why))
+}
+
+/// A thread's id, from JavaScript.
+pub(crate) fn thread_id(text: &str) -> Result<ThreadId, JsValue> {
+    ThreadId::new(text).map_err(|why| invalid_name("the thread's id", why))
+}
+
+/// An object with options, or nothing.
+struct Options<'a>(&'a JsValue);
+
+impl Options<'_> {
+    fn new(value: &JsValue) -> Result<Options<'_>, JsValue> {
+        if value.is_object() || value.is_undefined() || value.is_null() {
+            Ok(Options(value))
+        } else {
+            Err(invalid("options", "take an object"))
+        }
+    }
+
+    fn get(&self, option: &str) -> JsValue {
+        Reflect::get(self.0, &option.into()).unwrap_or_default()
+    }
+
+    fn is_given(&self, option: &str) -> Option<JsValue> {
+        Some(self.get(option)).filter(|value| !value.is_undefined() && !value.is_null())
+    }
+
+    fn string(&self, option: &str) -> Result<Option<String>, JsValue> {
+        self.is_given(option)
+            .map(|value| value.as_string().ok_or_else(|| invalid(option, "takes a string")))
+            .transpose()
+    }
+
+    fn boolean(&self, option: &str) -> Result<bool, JsValue> {
+        self.is_given(option).map_or(Ok(false), |value| {
+            value
+                .as_bool()
+                .ok_or_else(|| invalid(option, "takes true or false"))
+        })
+    }
+
+    /// In milliseconds, at most a day.
+    fn timeout(&self, default: u32) -> Result<u64, JsValue> {
+        let Some(value) = self.is_given("timeout") else {
+            return Ok(u64::from(default));
+        };
+        match value.as_f64() {
+            Some(timeout) if (1.0..=86_400_000.0).contains(&timeout) => Ok(timeout as u64),
+            _ => Err(invalid("timeout", "takes 1 to 86400000 milliseconds")),
+        }
+    }
+
+    fn media(&self) -> Result<Media, JsValue> {
+        Ok(Media {
+            audio: self.boolean("audio")?,
+            video: self.boolean("video")?,
+        })
+    }
+}
+
+/// Validated `ClientOptions`. User data and ICE servers stay JavaScript values.
 pub(crate) struct ClientOptions {
     pub(crate) id: Option<Id>,
     pub(crate) server: String,
@@ -35,58 +97,30 @@ pub(crate) struct ClientOptions {
     pub(crate) timeout: u64,
 }
 
-fn invalid(option: &str, why: impl Display) -> JsValue {
-    error::new(Code::InvalidOption, &format!("`{option}` {why}"))
-}
-
-/// The name of something, from JavaScript.
-pub(crate) fn name(text: &str, what: &str) -> Result<Name, JsValue> {
-    Name::new(text).map_err(|why| error::new(Code::InvalidName, &format!("{what} {why}")))
-}
-
-/// A client's id, from JavaScript.
-pub(crate) fn id(text: &str) -> Result<Id, JsValue> {
-    Id::new(text).map_err(|why| error::new(Code::InvalidName, &format!("the id {why}")))
-}
-
-/// A thread's id, from JavaScript.
-pub(crate) fn thread_id(text: &str) -> Result<ThreadId, JsValue> {
-    ThreadId::new(text).map_err(|why| error::new(Code::InvalidName, &format!("the thread's id {why}")))
-}
-
 impl ClientOptions {
     pub(crate) fn parse(options: &JsValue) -> Result<Self, JsValue> {
-        let raw: RawClientOptions = if options.is_undefined() {
-            serde_wasm_bindgen::from_value(js_sys::Object::new().into())
-        } else {
-            serde_wasm_bindgen::from_value(options.clone())
-        }
-        .map_err(|why| invalid("options", why))?;
-        let timeout = raw.timeout.unwrap_or(15_000.0);
-        if !(timeout >= 1.0 && timeout <= 3_600_000.0) {
-            return Err(invalid("timeout", "takes 1 to 3600000 milliseconds"));
-        }
+        let options = Options::new(options)?;
         Ok(Self {
-            id: raw.id.as_deref().map(id).transpose()?,
-            server: server(raw.server.as_deref())?,
-            token: match raw.token.as_deref() {
+            id: options.string("id")?.as_deref().map(id).transpose()?,
+            server: server(options.string("server")?.as_deref())?,
+            token: match options.string("token")? {
                 None => None,
-                Some(token) => Some(Secret::new(token).ok_or_else(|| {
-                    invalid("token", format_args!("is longer than {} bytes", limits::TOKEN))
-                })?),
+                Some(token) => {
+                    Some(Secret::new(&token).ok_or_else(|| invalid("token", "is longer than 8192 bytes"))?)
+                }
             },
-            user_data: raw.user_data,
-            ice_servers: match raw.ice_servers {
-                servers if servers.is_null() || servers.is_undefined() => JsValue::UNDEFINED,
-                servers if js_sys::Array::is_array(&servers) => servers,
-                _ => return Err(invalid("iceServers", "takes an array of RTCIceServer")),
+            user_data: options.get("userData"),
+            ice_servers: match options.is_given("iceServers") {
+                None => JsValue::UNDEFINED,
+                Some(servers) if Array::is_array(&servers) => servers,
+                Some(_) => return Err(invalid("iceServers", "takes an array of RTCIceServer")),
             },
-            relay_only: match raw.privacy.as_deref() {
+            relay_only: match options.string("privacy")?.as_deref() {
                 None | Some("all") => false,
                 Some("relay") => true,
                 Some(_) => return Err(invalid("privacy", "is \"all\" or \"relay\"")),
             },
-            timeout: timeout as u64,
+            timeout: options.timeout(15_000)?,
         })
     }
 }
@@ -109,69 +143,39 @@ fn server(given: Option<&str>) -> Result<String, JsValue> {
 }
 
 /// `{ media, userData }` of `client.thread`.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
 pub(crate) struct ThreadOptions {
-    media: Option<ThreadMedia>,
-    #[serde(with = "serde_wasm_bindgen::preserve")]
+    pub(crate) media: Option<Media>,
     pub(crate) user_data: JsValue,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ThreadMedia {
-    audio: bool,
-    video: bool,
-}
-
 impl ThreadOptions {
-    pub(crate) fn parse(options: JsValue) -> Result<Self, JsValue> {
-        if options.is_undefined() || options.is_null() {
-            return Ok(Self::default());
-        }
-        serde_wasm_bindgen::from_value(options).map_err(|why| invalid("options", why))
-    }
-
-    pub(crate) fn media(&self) -> Option<Media> {
-        self.media.as_ref().map(|media| Media {
-            audio: media.audio,
-            video: media.video,
+    pub(crate) fn parse(options: &JsValue) -> Result<Self, JsValue> {
+        let options = Options::new(options)?;
+        Ok(Self {
+            media: options.is_given("media").map(|value| media(&value)).transpose()?,
+            user_data: options.get("userData"),
         })
     }
 }
 
 /// `ThreadMedia` of `thread.setMedia`.
-pub(crate) fn media(value: JsValue) -> Result<Media, JsValue> {
-    let media: ThreadMedia = serde_wasm_bindgen::from_value(value).map_err(|why| invalid("media", why))?;
-    Ok(Media {
-        audio: media.audio,
-        video: media.video,
-    })
+pub(crate) fn media(value: &JsValue) -> Result<Media, JsValue> {
+    Options::new(value)?.media()
 }
 
 /// `RequestOptions` of `client.request`.
-#[derive(Deserialize, Default)]
-#[serde(default)]
 pub(crate) struct RequestOptions {
-    timeout: Option<f64>,
-    #[serde(with = "serde_wasm_bindgen::preserve")]
+    /// In milliseconds.
+    pub(crate) timeout: u64,
     pub(crate) signal: JsValue,
 }
 
 impl RequestOptions {
-    pub(crate) fn parse(options: JsValue) -> Result<Self, JsValue> {
-        if options.is_undefined() || options.is_null() {
-            return Ok(Self::default());
-        }
-        serde_wasm_bindgen::from_value(options).map_err(|why| invalid("options", why))
-    }
-
-    /// In milliseconds.
-    pub(crate) fn timeout(&self) -> Result<u64, JsValue> {
-        match self.timeout {
-            None => Ok(30_000),
-            Some(timeout) if (1.0..=86_400_000.0).contains(&timeout) => Ok(timeout as u64),
-            Some(_) => Err(invalid("timeout", "takes 1 to 86400000 milliseconds")),
-        }
+    pub(crate) fn parse(options: &JsValue) -> Result<Self, JsValue> {
+        let options = Options::new(options)?;
+        Ok(Self {
+            timeout: options.timeout(30_000)?,
+            signal: options.get("signal"),
+        })
     }
 }

@@ -5,12 +5,13 @@
 //! and every later call on this client fails with `crashed`, while other clients of the page go on.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use js_sys::{Function, Promise};
 use peerloom_core::client::{Client, Config, Event, Output, PeerKey};
 use peerloom_core::link::Receipt;
+use peerloom_core::map::Map;
 use peerloom_core::time::Time;
 use peerloom_core::wire::codec::Codec;
 use peerloom_core::wire::{Body, Instance, Name, Outcome, ThreadId, limits};
@@ -62,13 +63,13 @@ pub(crate) struct Runtime {
     ice_servers_given: bool,
     relay_only: bool,
     socket: RefCell<Option<Socket>>,
-    connections: RefCell<HashMap<PeerKey, (u32, Connection)>>,
+    connections: RefCell<Map<PeerKey, (u32, Connection)>>,
     deferreds: Deferreds,
     timer: OnceCell<Timer>,
     page: RefCell<Option<Page>>,
-    peers: RefCell<HashMap<PeerKey, Rc<PeerSeat>>>,
-    threads: RefCell<HashMap<ThreadId, Rc<ThreadSeat>>>,
-    handlers: RefCell<HashMap<Name, Function>>,
+    peers: RefCell<Map<PeerKey, Rc<PeerSeat>>>,
+    threads: RefCell<Map<ThreadId, Rc<ThreadSeat>>>,
+    handlers: RefCell<Map<Name, Function>>,
     pub(crate) listeners: Rc<Listeners>,
     lane: RefCell<VecDeque<Job>>,
     lane_runs: Cell<bool>,
@@ -119,11 +120,16 @@ impl Runtime {
     fn enter<T>(&self, input: impl FnOnce(&mut Client, Time) -> T) -> Option<T> {
         let mut core = self.core.try_borrow_mut().ok()?;
         let result = input(&mut core, web::now());
+        self.take_outputs(&mut core);
+        Some(result)
+    }
+
+    // Apart from `enter`, so that it is not compiled anew for each kind of input.
+    fn take_outputs(&self, core: &mut Client) {
         let mut outputs = self.outputs.borrow_mut();
         while let Some(output) = core.poll_output() {
             outputs.push_back(output);
         }
-        Some(result)
     }
 
     fn drain(&self) {

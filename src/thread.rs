@@ -1,12 +1,12 @@
 //! `Thread`: a room.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
-use js_sys::{Map, Promise};
+use js_sys::Promise;
 use peerloom_core::Code;
 use peerloom_core::client::PeerKey;
+use peerloom_core::map::Map;
 use peerloom_core::thread::Change;
 use peerloom_core::wire::{Id, Member, ThreadId};
 use wasm_bindgen::prelude::*;
@@ -21,12 +21,11 @@ const EVENTS: &[&str] = &["join", "leave", "update", "message"];
 
 /// What belongs to one thread while this client is a member.
 pub(crate) struct ThreadSeat {
-    runtime: Weak<Runtime>,
     id: ThreadId,
     pub(crate) wrapper: JsValue,
     listeners: Rc<Listeners>,
-    members: RefCell<BTreeMap<Id, (PeerKey, JsValue)>>,
-    map: RefCell<Option<Map>>,
+    members: RefCell<Map<Id, (PeerKey, JsValue)>>,
+    map: RefCell<Option<js_sys::Map>>,
     /// Events that wait until the page has the thread and could add listeners.
     gate: RefCell<Option<Vec<(&'static str, JsValue)>>>,
 }
@@ -35,11 +34,10 @@ impl ThreadSeat {
     pub(crate) fn new(runtime: Weak<Runtime>, id: ThreadId) -> Self {
         Self {
             wrapper: Thread {
-                runtime: runtime.clone(),
+                runtime,
                 id: id.clone(),
             }
             .into(),
-            runtime,
             id,
             listeners: Rc::new(Listeners::new(EVENTS)),
             members: RefCell::default(),
@@ -131,12 +129,12 @@ impl ThreadSeat {
         value
     }
 
-    fn map(&self) -> Map {
+    fn map(&self) -> js_sys::Map {
         self.map
             .borrow_mut()
             .get_or_insert_with(|| {
-                let map = Map::new();
-                for (id, (_, member)) in &*self.members.borrow() {
+                let map = js_sys::Map::new();
+                for (id, (_, member)) in self.members.borrow().iter() {
                     map.set(&id.as_str().into(), member);
                 }
                 map
@@ -200,8 +198,8 @@ impl Thread {
 
     /// The others in this thread, by id.
     #[wasm_bindgen(getter, skip_typescript)]
-    pub fn members(&self) -> Map {
-        self.seat().map_or_else(Map::new, |seat| seat.map())
+    pub fn members(&self) -> js_sys::Map {
+        self.seat().map_or_else(js_sys::Map::new, |seat| seat.map())
     }
 
     /// To every member.
@@ -217,7 +215,7 @@ impl Thread {
     /// Changes which media are allowed.
     #[wasm_bindgen(js_name = setMedia, skip_typescript)]
     pub fn set_media(&self, media: JsValue) -> Result<(), JsValue> {
-        let media = options::media(media)?;
+        let media = options::media(&media)?;
         self.member_of()?
             .input(|core, _| core.join(&self.id, None, Some(media)))?;
         Ok(())

@@ -17,13 +17,21 @@ pub enum NameError {
     Control,
 }
 
-impl fmt::Display for NameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl NameError {
+    /// What is wrong with it, to follow on the name of the thing.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Empty => "is empty",
             Self::TooLong => "is longer than 128 bytes",
             Self::Control => "has a control character",
-        })
+        }
+    }
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
