@@ -1,10 +1,11 @@
 //! Which `send` waits for which peers, and where a message goes: receipts, lookups of names, arrivals from links.
 
+use std::collections::VecDeque;
+
 use super::peer::PeerKey;
 use super::{Client, Event, Output};
 use crate::error::{Code, Error};
 use crate::link::{Arrival, Encoded, Receipt};
-use crate::map::Map;
 use crate::thread::Standing;
 use crate::time::Time;
 use crate::wire::{Body, ClientFrame, Id, Item, Name, PeerInfo, ThreadId, limits};
@@ -16,11 +17,15 @@ const LOOK_UP_WITHIN: u64 = 60_000;
 #[derive(Debug, Default)]
 pub(super) struct Receipts {
     next: Receipt,
-    groups: Map<Receipt, Group>,
+    /// In the order of their receipts. A finished one stays until those before it are finished too, so that thousands
+    /// that come and go in order cost nothing but their own time.
+    groups: VecDeque<Group>,
 }
 
 #[derive(Debug)]
 struct Group {
+    receipt: Receipt,
+    /// 0: finished.
     waits_for: usize,
     /// Somebody who leaves is no failure.
     tolerant: bool,
@@ -40,9 +45,20 @@ impl Receipts {
 
     pub(super) fn group(&mut self, receipt: Receipt, waits_for: usize, tolerant: bool) {
         if waits_for > 0 && (waits_for > 1 || tolerant) {
+            self.put(receipt, waits_for, tolerant);
+        }
+    }
+
+    fn find(&self, receipt: Receipt) -> Result<usize, usize> {
+        self.groups.binary_search_by_key(&receipt, |group| group.receipt)
+    }
+
+    fn put(&mut self, receipt: Receipt, waits_for: usize, tolerant: bool) {
+        if let Err(index) = self.find(receipt) {
             self.groups.insert(
-                receipt,
+                index,
                 Group {
+                    receipt,
                     waits_for,
                     tolerant,
                     error: None,
@@ -51,15 +67,38 @@ impl Receipts {
         }
     }
 
-    /// The call goes to more, or fewer, peers than was thought.
+    /// The call goes to more peers than was thought.
     fn widen(&mut self, receipt: Receipt, by: usize) {
-        self.groups
-            .get_or_insert_with(receipt, || Group {
-                waits_for: 1,
-                tolerant: false,
-                error: None,
-            })
-            .waits_for += by;
+        self.put(receipt, 1, false);
+        if let Ok(index) = self.find(receipt) {
+            self.groups[index].waits_for += by;
+        }
+    }
+
+    /// One peer of a call has ended. `None`: others are awaited; else how the call as a whole ended.
+    fn part(&mut self, receipt: Receipt, error: Option<Error>) -> Option<Option<Error>> {
+        let Ok(index) = self.find(receipt) else {
+            return Some(error);
+        };
+        let group = &mut self.groups[index];
+        let gone = error.as_ref().is_some_and(|error| {
+            matches!(
+                error.code,
+                Code::PeerLeft | Code::NotConfirmed | Code::PeerUnavailable
+            )
+        });
+        if !(group.tolerant && gone) && group.error.is_none() {
+            group.error = error;
+        }
+        group.waits_for -= 1;
+        if group.waits_for > 0 {
+            return None;
+        }
+        let error = group.error.take();
+        while self.groups.front().is_some_and(|group| group.waits_for == 0) {
+            self.groups.pop_front();
+        }
+        Some(error)
     }
 }
 
@@ -101,26 +140,8 @@ impl Client {
     }
 
     fn finish(&mut self, receipt: Receipt, error: Option<Error>) {
-        let error = if let Some(group) = self.receipts.groups.get_mut(&receipt) {
-            let gone = error.as_ref().is_some_and(|error| {
-                matches!(
-                    error.code,
-                    Code::PeerLeft | Code::NotConfirmed | Code::PeerUnavailable
-                )
-            });
-            if !(group.tolerant && gone) && group.error.is_none() {
-                group.error = error;
-            }
-            group.waits_for -= 1;
-            if group.waits_for > 0 {
-                return;
-            }
-            self.receipts
-                .groups
-                .remove(&receipt)
-                .and_then(|group| group.error)
-        } else {
-            error
+        let Some(error) = self.receipts.part(receipt, error) else {
+            return;
         };
         match error {
             Some(error) => self.outputs.push_back(Output::Reject(receipt, error)),

@@ -826,7 +826,7 @@ impl Client {
             Some(reason) => {
                 self.event(Event::Thread(thread.clone(), key, change));
                 if !self.threads.shares(&id) {
-                    self.unshared(now, key, reason);
+                    self.unshared(now, key, reason, false);
                 }
             }
         }
@@ -837,7 +837,7 @@ impl Client {
         for member in thread.members() {
             let key = self.peers.key(&member.peer.id);
             if !self.threads.shares(&member.peer.id) {
-                self.unshared(now, key, crate::wire::LeaveReason::Left);
+                self.unshared(now, key, crate::wire::LeaveReason::Left, true);
             }
         }
     }

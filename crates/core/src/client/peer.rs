@@ -111,6 +111,8 @@ struct Peer {
     retry_at: Option<Time>,
     relay_at: Option<Time>,
     release_at: Option<Time>,
+    /// What those are told whose messages have not arrived by then.
+    release_code: Code,
     outage_at: Option<Time>,
     held: VecDeque<Held>,
     held_bytes: usize,
@@ -188,6 +190,7 @@ impl Peers {
             retry_at: None,
             relay_at: None,
             release_at: None,
+            release_code: Code::PeerLeft,
             outage_at: None,
             held: VecDeque::new(),
             held_bytes: 0,
@@ -545,10 +548,11 @@ impl Client {
         }
     }
 
-    /// No thread is shared any more.
-    pub(super) fn unshared(&mut self, now: Time, key: PeerKey, reason: LeaveReason) {
+    /// No thread is shared any more; `left_it`: because this client left the last one.
+    pub(super) fn unshared(&mut self, now: Time, key: PeerKey, reason: LeaveReason, left_it: bool) {
         let peer = self.peers.get_mut(key);
         peer.shared = false;
+        peer.release_code = if left_it { Code::Closed } else { Code::PeerLeft };
         if reason == LeaveReason::TimedOut && peer.link.carrier() == Carrier::None {
             // It may come back: what waits for it waits on, as long as an outage may last.
             peer.outage_at.get_or_insert(now + OUTAGE);
@@ -571,7 +575,8 @@ impl Client {
         peer.release_at = None;
         if !peer.shared {
             peer.wanted = false;
-            self.give_up(key, Code::PeerLeft);
+            let code = peer.release_code;
+            self.give_up(key, code);
         }
     }
 
