@@ -1,22 +1,18 @@
-//! A small map: a sorted queue. The client has a dozen maps of some ten to some thousand entries each, and every kind of
+//! A small map: a sorted vector. The client has a dozen maps of some ten to some thousand entries each, and every kind of
 //! them that the standard library's maps would be compiled for weighs 2 to 4 kB in the browser's download; this weighs
 //! a tenth, keeps a deterministic order, and gives nobody hashes to collide. The server's big tables are hash maps.
 
 use std::borrow::Borrow;
-use std::collections::VecDeque;
 
-/// A map from `K` to `V`, in the order of `K`. Look-ups take logarithmic time, changes linear time, but for
-/// changes at either end: keys that count upwards come and go there.
+/// A map from `K` to `V`, in the order of `K`. Look-ups take logarithmic time, changes linear time.
 #[derive(Clone, Debug)]
 pub struct Map<K, V> {
-    entries: VecDeque<(K, V)>,
+    entries: Vec<(K, V)>,
 }
 
 impl<K, V> Default for Map<K, V> {
     fn default() -> Self {
-        Self {
-            entries: VecDeque::new(),
-        }
+        Self { entries: Vec::new() }
     }
 }
 
@@ -110,7 +106,7 @@ impl<K: Ord, V> Map<K, V> {
         K: Borrow<Q>,
     {
         let index = self.find(key).ok()?;
-        self.entries.remove(index)
+        Some(self.entries.remove(index))
     }
 
     /// Every entry.

@@ -81,6 +81,9 @@ impl Receipts {
             return Some(error);
         };
         let group = &mut self.groups[index];
+        if group.waits_for == 0 {
+            return None;
+        }
         let gone = error.as_ref().is_some_and(|error| {
             matches!(
                 error.code,
