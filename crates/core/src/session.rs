@@ -155,6 +155,18 @@ impl Session {
         }
     }
 
+    /// What to send next, if that is what to do next.
+    pub fn poll_send(&mut self) -> Option<Vec<u8>> {
+        match self.outputs.pop_front() {
+            Some(SessionOutput::Send(bytes)) => Some(bytes),
+            Some(other) => {
+                self.outputs.push_front(other);
+                None
+            }
+            None => None,
+        }
+    }
+
     /// Begins to open.
     pub fn open(&mut self, now: Time) {
         if self.state == SessionState::Idle {

@@ -467,6 +467,7 @@ impl Client {
     pub fn tick(&mut self, now: Time) {
         let late = self.wake.take().map_or(0, |wake| now - wake);
         self.session.tick(now, late);
+        self.after_session(now);
         for (thread, change) in self.threads.tick(now) {
             self.thread_change(now, &thread, change);
         }
@@ -545,12 +546,10 @@ impl Client {
         self.drain_sends();
     }
 
-    /// Moves what the session wants sent; nothing else can come of a `send`.
+    /// Moves what the session wants sent; what else it says is for [`Client::after_session`].
     fn drain_sends(&mut self) {
-        while let Some(output) = self.session.poll_output() {
-            if let SessionOutput::Send(bytes) = output {
-                self.outputs.push_back(Output::SocketSend(bytes));
-            }
+        while let Some(bytes) = self.session.poll_send() {
+            self.outputs.push_back(Output::SocketSend(bytes));
         }
     }
 
