@@ -381,9 +381,11 @@ impl Client {
     /// To every member of a thread.
     pub fn send_thread(&mut self, now: Time, thread: &ThreadId, body: Body) -> Receipt {
         let receipt = self.receipts.take();
-        let Some(entry) = self.threads.get(thread) else {
+        let is_leaving = self.leaving.iter().any(|leaving| leaving.thread == *thread);
+        let Some(entry) = self.threads.get(thread).filter(|_| !is_leaving) else {
             let error = match self.state {
                 ClientState::Closed => Code::Closed.into(),
+                _ if is_leaving => Error::new(Code::Closed, thread.as_str()),
                 _ => Error::new(Code::NotMember, thread.as_str()),
             };
             self.fail(receipt, error);
