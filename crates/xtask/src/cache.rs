@@ -38,12 +38,33 @@ impl Cache {
         self.root.join("build").join(name)
     }
 
-    /// A build folder of this checkout's own: cargo gives a library for the browser the same file name whichever checkout
-    /// it comes from, so two that shared a folder would take each other's.
-    pub fn checkout_target(&self, name: &str) -> PathBuf {
-        let mut hash = Fingerprint::new();
-        hash.add(env!("CARGO_MANIFEST_DIR").as_bytes());
-        self.target(&format!("{name}-{}", hash.text()))
+    /// The same, for building the workspace's own crates; the caller holds the lock of the same name. Cargo names their
+    /// artifacts by the path inside the checkout and judges them by time, so the ones of another checkout would pass for
+    /// this one's: cargo is made to forget them.
+    pub fn claim(&self, name: &str, root: &Path) -> Result<PathBuf> {
+        let target = self.target(name);
+        fs::create_dir_all(&target).context(target.display())?;
+        let note = target.join("checkout");
+        let owner = root.to_string_lossy();
+        if fs::read_to_string(&note).is_ok_and(|last| last == owner) {
+            return Ok(target);
+        }
+        // <profile>/.fingerprint for the machine's own builds, <triple>/<profile>/.fingerprint for others.
+        for profile in folders(&target)
+            .into_iter()
+            .flat_map(|folder| [folders(&folder), vec![folder]].concat())
+        {
+            for known in folders(&profile.join(".fingerprint")) {
+                if known
+                    .file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with("peerloom"))
+                {
+                    remove(&known)?;
+                }
+            }
+        }
+        fs::write(&note, owner.as_bytes()).context(note.display())?;
+        Ok(target)
     }
 
     /// Where the output of a step goes.
@@ -54,17 +75,6 @@ impl Cache {
     /// The place of an entry, if it has been made.
     pub fn find(&self, key: &str) -> Option<PathBuf> {
         Some(self.root.join(key)).filter(|place| place.is_dir())
-    }
-
-    /// The places of the entries whose keys begin so, oldest first.
-    pub fn find_all(&self, prefix: &str) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
-        let mut found: Vec<_> = entries
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
-            .map(|entry| (entry.metadata().and_then(|data| data.modified()).ok(), entry.path()))
-            .collect();
-        found.sort();
-        found.into_iter().map(|(_, path)| path).collect()
     }
 
     /// The place of an entry; if there is none, `make` fills the folder that is its first argument, which then moves
@@ -88,10 +98,21 @@ impl Cache {
 
     /// Removes the oldest entries whose keys begin so, but for the newest `keep`.
     pub fn prune(&self, prefix: &str, keep: usize) -> Result<()> {
-        let all = self.find_all(prefix);
-        all.iter()
-            .take(all.len().saturating_sub(keep))
-            .try_for_each(|place| remove(place))
+        let mut found: Vec<_> = folders(&self.root)
+            .into_iter()
+            .filter(|place| {
+                place
+                    .file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+            })
+            .map(|place| (fs::metadata(&place).and_then(|data| data.modified()).ok(), place))
+            .collect();
+        found.sort();
+        let surplus = found.len().saturating_sub(keep);
+        found
+            .iter()
+            .take(surplus)
+            .try_for_each(|(_, place)| remove(place))
     }
 
     /// A scratch folder that is empty at first; the caller removes it.
@@ -136,6 +157,15 @@ pub fn remove(path: &Path) -> Result<()> {
         Ok(data) if data.is_dir() => fs::remove_dir_all(path).context(path.display()),
         Ok(_) => fs::remove_file(path).context(path.display()),
     }
+}
+
+/// The folders in a folder; none if it isn't there.
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect()
 }
 
 /// Copies what is in one folder into another.

@@ -257,7 +257,7 @@ fn sdk(cache: &Cache, root: &Path) -> Result<Counts> {
         ("--firefox", "--geckodriver", &geckodriver),
     ] {
         let mut test = command("wasm-pack");
-        kit.apply(cache, &mut test);
+        let _shared = kit.apply_shared(cache, root, &mut test)?;
         browsers.apply(&mut test);
         test.current_dir(root)
             .args(["test", "--headless", browser, option])

@@ -111,7 +111,8 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
             let cache = Cache::open()?;
             let kit = Kit::ensure(&cache, &root)?;
             let mut nothing = shell::command("true");
-            kit.apply(&cache, &mut nothing);
+            kit.apply(&mut nothing);
+            nothing.env("CARGO_TARGET_DIR", root.join("target/wasm"));
             for (name, value) in nothing.get_envs() {
                 match value {
                     Some(value) => {

@@ -5,8 +5,9 @@ use crate::cache::{Cache, Fingerprint, copy_all, lock, remove};
 use crate::shell::{self, Context, Failure, Job, Result, command, prepend_path};
 use crate::toolchain::WasmToolchain;
 use crate::{node, tools};
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Mutex;
 
 /// What the package is made of.
@@ -79,18 +80,24 @@ impl Kit {
         Ok(Self { toolchain, path })
     }
 
-    /// Makes a command use them, and build into a folder of this checkout's.
-    pub fn apply(&self, cache: &Cache, command: &mut std::process::Command) {
+    /// Makes a command use them.
+    pub fn apply(&self, command: &mut Command) {
         self.toolchain.apply(command);
         prepend_path(command, &self.path);
-        // Tools before the compiler would do as well; only what is in neither comes from the machine.
+        // First of all, because a tool may lie in a folder that has another compiler, too.
         if let Some(bin) = self.toolchain.bin() {
             prepend_path(command, &[bin.to_owned()]);
         }
-        command.env(
-            "CARGO_TARGET_DIR",
-            cache.checkout_target(&format!("wasm-{}", self.toolchain.id())),
-        );
+    }
+
+    /// Makes a command use them and build into the folder that all checkouts share, which is this one's until the
+    /// result is dropped: one build at a time, because wasm-pack reads its output when cargo has let go of its own lock.
+    pub fn apply_shared(&self, cache: &Cache, root: &Path, command: &mut Command) -> Result<File> {
+        self.apply(command);
+        let name = format!("wasm-{}", self.toolchain.id());
+        let lock = cache.lock(&name)?;
+        command.env("CARGO_TARGET_DIR", cache.claim(&name, root)?);
+        Ok(lock)
     }
 }
 
@@ -109,9 +116,6 @@ pub fn build(cache: &Cache, root: &Path, kit: &Kit, mode: Mode) -> Result<PathBu
         eprintln!("✓ pkg/ is up to date");
         return Ok(pkg);
     }
-    // One build at a time: artifacts have the same names in every checkout, and wasm-pack reads them when cargo has
-    // let go of its own lock.
-    let _shared = cache.lock("wasm-build")?;
     let made = cache.get_or_make(&format!("pkg-{state}"), |draft, _| {
         assemble(cache, root, kit, mode, draft)
     })?;
@@ -129,7 +133,7 @@ fn assemble(cache: &Cache, root: &Path, kit: &Kit, mode: Mode, place: &Path) -> 
         "wasm-pack build; 20 to 60 s when something changed",
         || {
             let mut pack = command("wasm-pack");
-            kit.apply(cache, &mut pack);
+            let _shared = kit.apply_shared(cache, root, &mut pack)?;
             pack.current_dir(root)
                 .args([
                     "build",

@@ -41,6 +41,9 @@ const INPUTS: [&str; 9] = [
     "Cargo.lock",
 ];
 
+/// The folder that the servers of all checkouts are built in, and its lock.
+const TARGET: &str = "server";
+
 /// How many servers the cache keeps.
 const KEPT: usize = 4;
 
@@ -48,14 +51,14 @@ const KEPT: usize = 4;
 pub fn build(cache: &Cache, root: &Path, profile: Profile) -> Result<PathBuf> {
     let name = format!("peerloom-server{}", std::env::consts::EXE_SUFFIX);
     let key = key(root, profile)?;
-    let _shared = cache.lock("server-build")?;
+    let _shared = cache.lock(TARGET)?;
     let made = cache.get_or_make(&key, |draft, _| {
         shell::step(
             "peerloom-server",
             "the signalling server; about a minute the first time",
-            || shell::run(cargo_build(cache, root, profile).arg("--quiet")),
+            || shell::run(cargo_build(cache, root, profile)?.arg("--quiet")),
         )?;
-        let built = cache.checkout_target("server").join(profile.name()).join(&name);
+        let built = cache.target(TARGET).join(profile.name()).join(&name);
         fs::copy(&built, draft.join(&name))
             .context(built.display())
             .map(drop)
@@ -74,19 +77,25 @@ pub fn build(cache: &Cache, root: &Path, profile: Profile) -> Result<PathBuf> {
 /// compiled again afterwards, with the package in it, is one crate.
 pub fn prebuild<'a>(cache: &'a Cache, root: &'a Path) -> Job<'a> {
     Box::new(move || {
-        if cache.target("server").join(Profile::Demo.name()).is_dir() {
+        if cache.target(TARGET).join(Profile::Demo.name()).is_dir() {
             return Ok(());
         }
-        let _shared = cache.lock("server-build")?;
+        let _shared = cache.lock(TARGET)?;
         shell::step(
             "the server's dependencies",
             "compiled meanwhile; a minute or two",
-            || shell::run_logged(&mut cargo_build(cache, root, Profile::Demo), &cache.log("server")),
+            || {
+                shell::run_logged(
+                    &mut cargo_build(cache, root, Profile::Demo)?,
+                    &cache.log("server"),
+                )
+            },
         )
     })
 }
 
-fn cargo_build(cache: &Cache, root: &Path, profile: Profile) -> Command {
+/// The caller holds the lock of the target folder.
+fn cargo_build(cache: &Cache, root: &Path, profile: Profile) -> Result<Command> {
     let mut build = cargo();
     build
         .current_dir(root)
@@ -97,10 +106,11 @@ fn cargo_build(cache: &Cache, root: &Path, profile: Profile) -> Command {
             "--profile",
             profile.name(),
         ])
-        .env("CARGO_TARGET_DIR", cache.checkout_target("server"));
-    build
+        .env("CARGO_TARGET_DIR", cache.claim(TARGET, root)?);
+    Ok(build)
 }
 
+/// What the binary is kept under.
 fn key(root: &Path, profile: Profile) -> Result<String> {
     let mut hash = Fingerprint::new();
     hash.add(shell::output(command("rustc").arg("-vV"))?.as_bytes());
