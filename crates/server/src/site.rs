@@ -80,6 +80,19 @@ impl Site {
         }
     }
 
+    /// What is in the package, for those who look at `/pkg/` itself; `None` if it has not been built.
+    fn contents(&self) -> Option<String> {
+        let mut files: Vec<_> = Package::iter().filter(|file| !file.starts_with('.')).collect();
+        files.sort();
+        if matches!(self, Self::None) || files.is_empty() {
+            return None;
+        }
+        let files: String = files.iter().map(|file| format!("/pkg/{file}\n")).collect();
+        Some(format!(
+            "Peerloom's npm package. In a page: import {{ connect }} from \"/pkg/index.js\"\n\n{files}"
+        ))
+    }
+
     fn embedded(path: &str) -> Option<Cow<'static, [u8]>> {
         match path.strip_prefix("pkg/") {
             Some(path) => Package::get(path),
@@ -193,7 +206,14 @@ impl Files {
     }
 
     fn answer(&self, path: &str, request: &HeaderMap) -> Response<Body> {
-        let file = file_of(path).and_then(|path| Some((self.site.read(&path)?, path)));
+        let file = file_of(path).and_then(|path| match self.site.read(&path) {
+            Some(bytes) => Some((bytes, path)),
+            None if path == "pkg/index.html" => Some((
+                self.site.contents()?.into_bytes().into(),
+                "pkg/index.txt".to_owned(),
+            )),
+            None => None,
+        });
         let Some((bytes, path)) = file else {
             let mut response = Response::new(Body::from("There is nothing here.\n"));
             *response.status_mut() = StatusCode::NOT_FOUND;

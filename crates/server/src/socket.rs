@@ -324,3 +324,44 @@ where
     let mut rest = [0; BUFFER];
     while matches!(stream.get_mut().read(&mut rest).await, Ok(1..)) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use peerloom_core::hub::{Grant, HubConfig};
+    use peerloom_core::wire::{Hello, Instance};
+
+    use super::*;
+
+    /// The hub must survive a socket whose task panics, and see it as a lost one.
+    #[test]
+    fn a_task_that_panics_takes_only_its_socket_along() {
+        let switchboard = Arc::new(Switchboard::new(HubConfig::default(), 1_000));
+        let (conn, _queue) = switchboard.connect();
+        let hello = Hello {
+            protocol: limits::PROTOCOL,
+            id: None,
+            token: None,
+            instance: Instance(1),
+            user_data: None,
+            webrtc: false,
+            resume: None,
+        };
+        switchboard.input(|hub, now| hub.hello(now, conn, hello, Grant::default()));
+        let registration = Registration {
+            switchboard: switchboard.clone(),
+            conn,
+            clean: false,
+        };
+        let task = std::thread::spawn(move || {
+            let _registration = registration;
+            // Without a message: it is meant.
+            std::panic::resume_unwind(Box::new(()));
+        });
+        assert!(task.join().is_err());
+        assert_eq!(
+            switchboard.input(|hub, _| hub.count()),
+            (1, 1),
+            "one session, and it is away"
+        );
+    }
+}

@@ -234,6 +234,30 @@ async fn floods_of_relayed_frames_are_slowed_down_without_loss() {
 }
 
 #[tokio::test]
+async fn floods_of_websocket_pings() {
+    let mut config = config();
+    config.control_frames = Rate::new(50, 10);
+    let server = Server::start(config).await;
+    let witnesses = Witnesses::start(server.address).await;
+    let (mut client, _) = Client::enter(server.address, Codec::Binary, hello("pings")).await;
+    let begun = Instant::now();
+    for _ in 0..60 {
+        client
+            .socket
+            .send(Message::Ping(vec![0; 125].into()))
+            .await
+            .unwrap();
+    }
+    client.settle().await;
+    assert!(
+        begun.elapsed() >= Duration::from_millis(900),
+        "{:?}",
+        begun.elapsed()
+    );
+    witnesses.check().await;
+}
+
+#[tokio::test]
 async fn slow_readers() {
     let mut config = config();
     config.outgoing = 200_000;

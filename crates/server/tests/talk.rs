@@ -213,6 +213,24 @@ async fn too_many_opens_from_one_address_are_refused() {
 }
 
 #[tokio::test]
+async fn behind_a_trusted_proxy_each_client_has_its_own_budget() {
+    for (proxies, refused) in [(vec!["127.0.0.0/8".parse().unwrap()], 0), (Vec::new(), 4)] {
+        let mut config = config();
+        config.opens_per_address = Rate::new(1, 2);
+        config.trusted_proxies = proxies;
+        let server = Server::start(config).await;
+        let mut count = 0;
+        for n in 0..6 {
+            let mut request = request(server.address, Some("peerloom.v1"));
+            let client = HeaderValue::from_str(&format!("203.0.113.7, 198.51.100.{n}")).unwrap();
+            request.headers_mut().insert("x-forwarded-for", client);
+            count += usize::from(open(server.address, request).await.is_err());
+        }
+        assert_eq!(count, refused);
+    }
+}
+
+#[tokio::test]
 async fn no_more_clients_than_there_is_room_for() {
     let mut config = config();
     config.hub.sessions = 2;

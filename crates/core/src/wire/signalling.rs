@@ -142,7 +142,9 @@ pub struct Hello {
     /// Whether this client can make direct links.
     #[serde(default)]
     pub webrtc: bool,
-    /// Continues a session whose socket was lost.
+    /// Continues a session whose socket was lost. A client that has no ticket yet may show a secret of its own choice, of
+    /// at least 16 bytes, with nothing received: should the first welcome be lost, the same secret begins the session
+    /// anew, until the first `Ping` has shown that a welcome arrived.
     #[serde(default)]
     pub resume: Option<Resume>,
 }
@@ -290,7 +292,8 @@ pub enum ServerFrame {
         /// Milliseconds to wait before coming back.
         return_after: u32,
     },
-    /// Something was refused. Counted, unless the socket is closed with it.
+    /// Something was refused. Counted while the session is open; not counted where it refuses a hello, or tells why the
+    /// server ends the session.
     Fault {
         /// Which question of the client's, if it was one.
         #[serde(default)]
