@@ -37,7 +37,7 @@ pub struct Options {
     /// For development: no tokens needed, pages of this server's own and of any loopback origin may connect
     #[arg(long, env = "PEERLOOM_DEV")]
     pub dev: bool,
-    /// A page's origin that may connect, such as https://example.org; repeatable
+    /// A page's origin that may connect, such as `https://example.org`; repeatable
     #[arg(
         long = "origin",
         env = "PEERLOOM_ORIGINS",
