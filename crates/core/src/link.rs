@@ -120,6 +120,8 @@ pub struct Link {
     expected: u64,
     assembly: Vec<u8>,
     assembling: bool,
+    /// The stream whose message was dropped in its middle; 0 for none. Nothing more is taken from it.
+    broken: u32,
     received: usize,
     acknowledge_at: Option<Time>,
     ask_again: bool,
@@ -147,6 +149,7 @@ impl Link {
             expected: 0,
             assembly: Vec::new(),
             assembling: false,
+            broken: 0,
             received: 0,
             acknowledge_at: None,
             ask_again: false,
@@ -223,6 +226,15 @@ impl Link {
         self.pending += self.unacknowledged;
         self.unacknowledged = 0;
         self.progress_at = now;
+    }
+
+    /// Drops a message that has come in part: there is no longer a reason to keep it.
+    pub fn drop_assembly(&mut self) {
+        if self.assembling {
+            self.broken = self.their_stream;
+            self.assembly = Vec::new();
+            self.assembling = false;
+        }
     }
 
     /// The channel has handed everything to the network.
@@ -359,6 +371,12 @@ impl Link {
             self.expected = 0;
             self.assembly = Vec::new();
             self.assembling = false;
+        }
+        if header.stream == self.broken {
+            // Without this its sender would take what it sends for delivered, or wait for ever.
+            self.control.retain(|frame| *frame != LinkFrame::Bye);
+            self.control.push_back(LinkFrame::Bye);
+            return Ok(());
         }
         self.received += size;
         let due = if self.received >= ACKNOWLEDGE_BYTES {

@@ -592,6 +592,7 @@ impl Client {
         peer.outage_at = None;
         peer.was_reached = false;
         peer.absent = false;
+        peer.link.drop_assembly();
         let mut lost = Vec::new();
         if !peer.link.is_settled() {
             peer.streams += 1;
@@ -612,6 +613,13 @@ impl Client {
         peer.accepted = false;
         if !peer.shared {
             self.give_up(key, Code::PeerLeft);
+            return;
+        }
+        peer.streams += 1;
+        let lost = peer.link.abandon(peer.streams);
+        let id = peer.id.clone();
+        for (receipt, _) in lost {
+            self.fail(receipt, Error::new(Code::PeerLeft, id.as_str()));
         }
     }
 
@@ -643,6 +651,7 @@ impl Client {
             format!("{id}: {what}"),
         )));
         let peer = self.peers.get_mut(key);
+        peer.link.drop_assembly();
         peer.streams += 1;
         let lost = peer.link.abandon(peer.streams);
         for (receipt, _) in lost {
@@ -1137,6 +1146,7 @@ impl Client {
             peer.streams += 1;
             let lost = peer.link.abandon(peer.streams);
             peer.link.carry(Time(0), Carrier::None);
+            peer.link.drop_assembly();
             peer.held.clear();
             for (receipt, _) in lost {
                 self.fail(receipt, error.clone());

@@ -59,7 +59,9 @@ pub enum LinkFrame {
         /// From the question.
         token: u32,
     },
-    /// The sender is going away and will not come back as this instance.
+    /// The sender has let go of everything between the two: it is going away, or it has dropped a message in its middle
+    /// because there was no reason to keep it. Whoever gets this gives up what is not confirmed, and begins a new stream
+    /// should it send again.
     Bye,
 }
 
