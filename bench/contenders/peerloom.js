@@ -1,0 +1,27 @@
+import { connect } from "/pkg/index.js";
+
+function makePipe(peer) {
+  const pipe = {
+    onmessage: undefined,
+    text: (text) => { peer.send(text); },
+    awaited: (text) => peer.send(text),
+    async burst(list) {
+      for (const value of list) peer.send(value);
+    },
+  };
+  peer.on("message", ({ data }) => pipe.onmessage(data));
+  return pipe;
+}
+
+export async function wait({ server, room }, onPipe) {
+  const client = await connect({ id: `b-${room}`, server });
+  onPipe(makePipe(client.peer(`a-${room}`)));
+}
+
+export async function join({ server, room }, text) {
+  const client = await connect({ id: `a-${room}`, server });
+  const peer = client.peer(`b-${room}`);
+  const pipe = makePipe(peer);
+  await peer.send(text);
+  return pipe;
+}
