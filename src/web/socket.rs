@@ -59,6 +59,7 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         self.listeners.clear();
-        let _ = self.socket.close_with_code(1000);
+        // Without a code: 1000 would tell the server that this client is leaving, which it says with a frame if it is so.
+        let _ = self.socket.close();
     }
 }

@@ -637,14 +637,15 @@ impl Client {
     /// A session began: the server is told of threads, tags, watches and open questions.
     fn tell_everything(&mut self, first: bool) {
         let (tags, watches) = (self.tags.clone(), self.watches.clone());
-        if first {
-            // Joins and questions of before the welcome are in the session's outbox and went along.
-            self.send_names_now(tags, |names| ClientFrame::Tag { names });
-            self.send_names_now(watches, |names| ClientFrame::Watch { names });
-            return;
-        }
         self.send_names_now(tags, |names| ClientFrame::Tag { names });
         self.send_names_now(watches, |names| ClientFrame::Watch { names });
+        if first {
+            // Joins and questions of before the welcome are in the session's outbox and went along.
+            return;
+        }
+        // It may have changed between the hello and the welcome.
+        let user_data = self.session.identity.user_data.clone();
+        self.session_send(ClientFrame::UserData { user_data });
         let threads: Vec<ThreadId> = self.threads.iter().map(|(id, _)| id.clone()).collect();
         for thread in threads {
             let op = self.op();

@@ -566,8 +566,21 @@ impl Client {
                 },
             );
         }
+        if reason != LeaveReason::TimedOut && self.is_leaving(now, key) {
+            self.release(key);
+            return;
+        }
         self.wake_for(key);
         self.refresh(key);
+    }
+
+    /// Whether the link has no reason any more and nothing can travel over it: it is offline, not recovering.
+    fn is_leaving(&self, now: Time, key: PeerKey) -> bool {
+        let peer = self.peers.get(key);
+        !peer.shared
+            && !peer.wanted
+            && peer.link.carrier() == Carrier::None
+            && peer.release_at.is_some_and(|at| at <= now + LINGER)
     }
 
     fn release(&mut self, key: PeerKey) {
@@ -782,6 +795,10 @@ impl Client {
         peer.retries += 1;
         if peer.release_at.is_some() {
             // It is leaving: nothing is rebuilt.
+            if self.is_leaving(now, key) {
+                self.release(key);
+                return;
+            }
         } else if peer.wanted || peer.shared {
             peer.retry_at = Some(now + wait + if first { 0 } else { OFFER_WITHIN / 2 });
         } else if peer.accepted {
