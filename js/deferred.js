@@ -26,6 +26,11 @@ export class Deferreds {
     this.#take(receipt)?.resolve(value);
   }
 
+  /** Nothing will end any more. */
+  rejectAll(error) {
+    for (const receipt of [...this.#waiting.keys()]) this.reject(receipt, error);
+  }
+
   reject(receipt, error) {
     const deferred = this.#take(receipt);
     // What fails because the page itself closed the client is no news to it, even where it looks after no promise.

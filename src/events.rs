@@ -110,13 +110,8 @@ impl Listeners {
         let table = Rc::clone(&self.table.borrow());
         for listener in table.iter().filter(|listener| listener.name == name) {
             let changed = !Rc::ptr_eq(&table, &self.table.borrow());
-            if changed
-                && !self
-                    .table
-                    .borrow()
-                    .iter()
-                    .any(|other| other.function == listener.function)
-            {
+            let is_same = |other: &Listener| other.name == name && other.function == listener.function;
+            if changed && !self.table.borrow().iter().any(is_same) {
                 continue;
             }
             if listener.once {

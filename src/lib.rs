@@ -34,5 +34,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 /// Runs once, when the wasm is loaded.
 #[wasm_bindgen(start)]
 pub fn start() {
-    console_error_panic_hook::set_once();
+    std::panic::set_hook(Box::new(|info| {
+        console_error_panic_hook::hook(info);
+        runtime::panicked();
+    }));
 }

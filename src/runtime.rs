@@ -1,8 +1,10 @@
 //! The core and the run loop. Nothing else borrows the core.
 //!
 //! *One mutation, then drain*: [`Runtime::input`] borrows the core, hands it one input, moves its outputs to the queue,
-//! releases the borrow; only the outermost call carries the queue out. If the core ever panics, its borrow stays taken,
-//! and every later call on this client fails with `crashed`, while other clients of the page go on.
+//! releases the borrow; only the outermost call carries the queue out.
+//!
+//! A panic ends the call that it happened in and nothing else: the wasm goes on. The client that it happened in is left
+//! in the middle of something, which its next input finds out: it closes with `crashed`, and other clients go on.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -40,6 +42,18 @@ extern "C" {
     fn resolve(this: &Deferreds, receipt: Receipt, value: &JsValue);
     #[wasm_bindgen(method)]
     fn reject(this: &Deferreds, receipt: Receipt, error: &JsValue);
+    #[wasm_bindgen(method, js_name = rejectAll)]
+    fn reject_all(this: &Deferreds, error: &JsValue);
+}
+
+thread_local! {
+    /// Panics of this page's life.
+    static PANICS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Counts a panic; for the hook.
+pub(crate) fn panicked() {
+    PANICS.set(PANICS.get() + 1);
 }
 
 /// A send whose content is not there yet, or that waits behind one.
@@ -58,6 +72,9 @@ pub(crate) struct Runtime {
     core: RefCell<Client>,
     outputs: RefCell<VecDeque<Output>>,
     draining: Cell<bool>,
+    /// How many panics there had been when the run loop was entered.
+    panics: Cell<u32>,
+    crashed: Cell<bool>,
     server: String,
     ice_servers: RefCell<JsValue>,
     ice_servers_given: bool,
@@ -96,6 +113,8 @@ impl Runtime {
             core: RefCell::new(Client::new(config)),
             outputs: RefCell::default(),
             draining: Cell::new(false),
+            panics: Cell::new(0),
+            crashed: Cell::new(false),
             server: options.server,
             ice_servers_given: !options.ice_servers.is_undefined(),
             ice_servers: RefCell::new(options.ice_servers),
@@ -118,7 +137,13 @@ impl Runtime {
     // ---- the run loop ----
 
     fn enter<T>(&self, input: impl FnOnce(&mut Client, Time) -> T) -> Option<T> {
+        if self.is_crashed() {
+            return None;
+        }
         let mut core = self.core.try_borrow_mut().ok()?;
+        if !self.draining.get() {
+            self.panics.set(PANICS.get());
+        }
         let result = input(&mut core, web::now());
         self.take_outputs(&mut core);
         Some(result)
@@ -130,6 +155,20 @@ impl Runtime {
         while let Some(output) = core.poll_output() {
             outputs.push_back(output);
         }
+    }
+
+    /// Whether a panic left this client in the middle of something. Finding out closes it.
+    fn is_crashed(&self) -> bool {
+        let inside = self.draining.get() || self.core.try_borrow_mut().is_err();
+        if !self.crashed.get() && inside && self.panics.get() != PANICS.get() {
+            self.crashed.set(true);
+            self.release();
+            let error = error::new(Code::Crashed, "");
+            self.deferreds.reject_all(&error);
+            self.listeners.emit("error", &error);
+            self.listeners.emit("state", &"closed".into());
+        }
+        self.crashed.get()
     }
 
     fn drain(&self) {
@@ -166,6 +205,9 @@ impl Runtime {
 
     /// Looks at the core.
     pub(crate) fn look<T>(&self, at: impl FnOnce(&Client) -> T) -> Option<T> {
+        if self.crashed.get() {
+            return None;
+        }
         self.core.try_borrow().ok().map(|core| at(&core))
     }
 
