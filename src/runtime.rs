@@ -362,7 +362,7 @@ impl Runtime {
         self.threads
             .borrow()
             .values()
-            .filter(|seat| !seat.is_gated())
+            .filter(|seat| seat.is_given())
             .cloned()
             .collect()
     }

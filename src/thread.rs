@@ -1,6 +1,6 @@
 //! `Thread`: a room.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use js_sys::Promise;
@@ -26,7 +26,9 @@ pub(crate) struct ThreadSeat {
     listeners: Rc<Listeners>,
     members: RefCell<Map<Id, (PeerKey, JsValue)>>,
     map: RefCell<Option<js_sys::Map>>,
-    /// Events that wait until the page has the thread and could add listeners.
+    /// Whether the page has, or is being given, the thread: who comes from now on is news.
+    given: Cell<bool>,
+    /// Events that wait until the page could add listeners.
     gate: RefCell<Option<Vec<(&'static str, JsValue)>>>,
 }
 
@@ -42,19 +44,20 @@ impl ThreadSeat {
             listeners: Rc::new(Listeners::new(EVENTS)),
             members: RefCell::default(),
             map: RefCell::default(),
+            given: Cell::new(false),
             gate: RefCell::new(Some(Vec::new())),
         }
     }
 
-    /// Whether the page does not have the thread yet.
-    pub(crate) fn is_gated(&self) -> bool {
-        self.gate.borrow().is_some()
+    /// Whether the page has, or is being given, the thread.
+    pub(crate) fn is_given(&self) -> bool {
+        self.given.get()
     }
 
     /// The page has the thread now: what has come meanwhile is delivered after its present task. Those who were there
     /// already are no news.
     pub(crate) fn open_gate(self: &Rc<Self>) {
-        if !self.is_gated() {
+        if self.given.replace(true) {
             return;
         }
         let this = Rc::clone(self);
@@ -99,7 +102,7 @@ impl ThreadSeat {
         match change {
             Change::Joined(member) => {
                 let value = self.put(peer, member);
-                if !self.is_gated() {
+                if self.is_given() {
                     self.emit("join", value);
                 }
             }
