@@ -103,6 +103,8 @@ impl Encoded {
 pub struct Link {
     carrier: Carrier,
     stream: u32,
+    /// The other side may wait for the rest of something from an earlier stream: it is to hear of this one.
+    announces: bool,
     /// Number of the first entry of the outbox: the first that was not acknowledged.
     base: u64,
     outbox: VecDeque<Entry>,
@@ -138,6 +140,7 @@ impl Link {
         Self {
             carrier: Carrier::None,
             stream,
+            announces: false,
             base: 0,
             outbox: VecDeque::new(),
             cursor: 0,
@@ -248,6 +251,7 @@ impl Link {
         let sent = self.cursor - self.base;
         let outbox = std::mem::take(&mut self.outbox);
         self.stream = stream;
+        self.announces |= sent > 0;
         self.base = 0;
         self.cursor = 0;
         self.pending = 0;
@@ -449,9 +453,10 @@ impl Link {
     }
 
     fn data_frame(&mut self) -> Option<Vec<u8>> {
-        if !self.may_send() {
+        if !self.may_send() && !std::mem::take(&mut self.announces) {
             return None;
         }
+        self.announces = false;
         let start = usize::try_from(self.cursor - self.base).unwrap_or(usize::MAX);
         let mut count = 0;
         let mut bytes = 0;

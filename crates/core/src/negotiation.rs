@@ -138,9 +138,17 @@ impl Negotiation {
 
     /// The browser's `icecandidate`.
     pub fn local_candidate(&mut self, candidate: Candidate) {
-        let lines = [Some(&candidate.candidate), candidate.mid.as_ref(), candidate.fragment.as_ref()];
+        let lines = [
+            Some(&candidate.candidate),
+            candidate.mid.as_ref(),
+            candidate.fragment.as_ref(),
+        ];
         // The server would take a longer one for an attack.
-        if lines.into_iter().flatten().all(|line| line.len() <= limits::CANDIDATE) {
+        if lines
+            .into_iter()
+            .flatten()
+            .all(|line| line.len() <= limits::CANDIDATE)
+        {
             self.local_candidates.push(candidate);
         }
         self.pump();

@@ -170,13 +170,7 @@ impl Client {
     /// Sends to that peer, behind what was sent to its name before.
     pub(super) fn send_to_peer(&mut self, now: Time, key: PeerKey, message: Encoded, receipt: Receipt) {
         let name = Name::from(self.peers.id(key));
-        let is_behind = self.peers.lookups.get(&name).is_some_and(|lookup| {
-            lookup
-                .waiting
-                .iter()
-                .any(|waiting| !matches!(waiting, Waiting::Peer(_) | Waiting::Absent(_)))
-        });
-        if is_behind {
+        if self.messages_wait_for(&name) {
             self.look_up(now, &name, Waiting::SendPeer(key, message, receipt));
         } else {
             self.want(key);
@@ -184,9 +178,19 @@ impl Client {
         }
     }
 
-    /// The peer of that id, if there is a way to it, and nothing waits for the name already.
+    /// Whether messages wait for that name to be looked up; later ones to it must not overtake them.
+    fn messages_wait_for(&self, name: &Name) -> bool {
+        self.peers.lookups.get(name).is_some_and(|lookup| {
+            lookup
+                .waiting
+                .iter()
+                .any(|waiting| !matches!(waiting, Waiting::Peer(_) | Waiting::Absent(_)))
+        })
+    }
+
+    /// The peer of that id, if there is a way to it or was a moment ago, and no messages wait for the name already.
     pub(super) fn known(&mut self, name: &Name) -> Option<PeerKey> {
-        if self.peers.lookups.contains_key(name) {
+        if self.messages_wait_for(name) {
             return None;
         }
         self.peers.reachable(&Id::from(name))

@@ -122,12 +122,14 @@ pub fn encode_json<T: Serialize>(value: &T) -> String {
 #[cfg(feature = "json")]
 pub fn decode_json<T: DeserializeOwned + Kinds>(text: &str) -> Result<T, DecodeError> {
     serde_json::from_str(text).map_err(|_| {
-        // An object with one key that names no kind of ours.
-        let Ok(serde_json::Value::Object(object)) = serde_json::from_str(text) else {
-            return DecodeError::Malformed;
+        // An object with one key that names no kind of ours, or such a name alone.
+        let kind = match serde_json::from_str(text) {
+            Ok(serde_json::Value::Object(object)) if object.len() == 1 => object.into_iter().next(),
+            Ok(serde_json::Value::String(kind)) => Some((kind, serde_json::Value::Null)),
+            _ => None,
         };
-        match object.keys().next() {
-            Some(kind) if object.len() == 1 && !T::NAMES.contains(&kind.as_str()) => DecodeError::Unknown,
+        match kind {
+            Some((kind, _)) if !T::NAMES.contains(&kind.as_str()) => DecodeError::Unknown,
             _ => DecodeError::Malformed,
         }
     })

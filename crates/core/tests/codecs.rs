@@ -1,0 +1,146 @@
+//! Both codecs carry every frame unharmed, say the same, and tell what they don't know from what is broken.
+#![cfg(feature = "json")]
+
+mod frames;
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use peerloom_core::wire::codec::{self, DecodeError, Kinds};
+use peerloom_core::wire::{ClientFrame, Item, LinkFrame, ServerFrame};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+fn travels<T: Serialize + DeserializeOwned + Kinds + PartialEq + Debug>(
+    frame: &T,
+) -> Result<(), TestCaseError> {
+    let binary = codec::encode(frame);
+    let text = codec::encode_json(frame);
+    let from_binary: T =
+        codec::decode(&binary).map_err(|error| TestCaseError::fail(format!("{error:?}: {frame:?}")))?;
+    let from_text: T =
+        codec::decode_json(&text).map_err(|error| TestCaseError::fail(format!("{error:?}: {text}")))?;
+    prop_assert_eq!(&from_binary, frame);
+    prop_assert_eq!(&from_text, frame);
+    prop_assert_eq!(codec::encode(&from_text), binary);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn client_frames_travel(frame in frames::client_frame()) {
+        travels(&frame)?;
+    }
+
+    #[test]
+    fn server_frames_travel(frame in frames::server_frame()) {
+        travels(&frame)?;
+    }
+
+    #[test]
+    fn link_frames_travel(frame in frames::link_frame()) {
+        travels(&frame)?;
+    }
+
+    #[test]
+    fn items_travel(item in frames::item()) {
+        prop_assert_eq!(codec::decode_part::<Item>(&codec::encode(&item)), Some(item));
+    }
+}
+
+fn every_kind_comes<T: Serialize + Kinds + Debug>(strategy: impl Strategy<Value = T>) {
+    let mut runner = TestRunner::deterministic();
+    let (mut numbers, mut names) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..1_000 {
+        let frame = strategy.new_tree(&mut runner).expect("a frame").current();
+        numbers.insert(u32::from(codec::encode(&frame)[0]));
+        let text = codec::encode_json(&frame);
+        let name = text
+            .trim_start_matches(['{', '"'])
+            .split('"')
+            .next()
+            .map(str::to_owned);
+        names.extend(name);
+    }
+    assert_eq!(numbers, (0..T::KINDS).collect());
+    assert_eq!(
+        names,
+        T::NAMES.iter().map(|name| (*name).to_owned()).collect(),
+        "the table of names is what serde writes"
+    );
+}
+
+#[test]
+fn every_kind_of_frame_is_tested() {
+    every_kind_comes(frames::client_frame());
+    every_kind_comes(frames::server_frame());
+    every_kind_comes(frames::link_frame());
+}
+
+fn tells_unknown_from_broken<T: DeserializeOwned + Kinds + Debug + PartialEq>() {
+    for kind in [T::KINDS, T::KINDS + 1, 127, 128, 20_000, u32::MAX] {
+        for content in [&[][..], &[1, 2, 3], &[0xff; 40]] {
+            let mut bytes = codec::encode(&kind);
+            bytes.extend_from_slice(content);
+            assert_eq!(codec::decode::<T>(&bytes), Err(DecodeError::Unknown), "{bytes:?}");
+        }
+    }
+    for bytes in [&[][..], &[0xff], &[0xff; 5], &[0xff, 0xff, 0xff, 0xff, 0xff, 1], &[0]] {
+        assert_eq!(codec::decode::<T>(bytes), Err(DecodeError::Malformed), "{bytes:?}");
+    }
+    for text in [
+        "{\"later\":{}}",
+        "{\"later\":{\"op\":1,\"deep\":[[[]]]}}",
+        "{\"__proto__\":null}",
+        "\"later\"",
+    ] {
+        assert_eq!(codec::decode_json::<T>(text), Err(DecodeError::Unknown), "{text}");
+    }
+    let first = T::NAMES[0];
+    for text in [
+        "",
+        "{}",
+        "[]",
+        "null",
+        "1e999",
+        "{\"later\":{}",
+        "{\"later\":1,\"two\":2}",
+        &format!("{{\"{first}\":5}}"),
+        &format!("{{\"{first}\":{{}}}}"),
+        &format!("\"{first}\""),
+        &"[".repeat(100_000),
+        &"{\"a\":".repeat(100_000),
+    ] {
+        assert_eq!(
+            codec::decode_json::<T>(text),
+            Err(DecodeError::Malformed),
+            "{text:.60}"
+        );
+    }
+}
+
+#[test]
+fn unknown_kinds_are_told_from_broken_frames() {
+    tells_unknown_from_broken::<ClientFrame>();
+    tells_unknown_from_broken::<ServerFrame>();
+    tells_unknown_from_broken::<LinkFrame>();
+}
+
+#[test]
+fn bytes_left_over_are_refused() {
+    let mut bytes = codec::encode(&LinkFrame::Bye);
+    bytes.push(0);
+    assert_eq!(codec::decode::<LinkFrame>(&bytes), Err(DecodeError::Malformed));
+    let mut bytes = codec::encode(&Item::Void);
+    bytes.push(0);
+    assert_eq!(codec::decode_part::<Item>(&bytes), None);
+    assert_eq!(
+        codec::decode_json::<ClientFrame>("{\"bye\":{}} {}"),
+        Err(DecodeError::Malformed)
+    );
+}
