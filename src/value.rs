@@ -32,7 +32,8 @@ pub(crate) enum Packed {
 
 /// Packs a value.
 pub(crate) fn pack(value: &JsValue) -> Result<Packed, JsValue> {
-    if let Some(text) = value.as_string() {
+    // Half of a surrogate pair becomes U+FFFD in UTF-8; JSON has an escape for it.
+    if let Some(text) = value.as_string().filter(|text| !text.contains('\u{FFFD}')) {
         return Ok(Packed::Ready(Body::Text(text)));
     }
     let packed = pack_js(value).map_err(|thrown| error::new(Code::InvalidData, &error::message(&thrown)))?;
