@@ -162,7 +162,7 @@ fn assemble(cache: &Cache, root: &Path, kit: &Kit, mode: Mode, place: &Path) -> 
         copy_all(&js, place)?;
     }
     flatten(place)?;
-    bundle(cache, kit, place)?;
+    bundle(kit, place)?;
     fs::write(place.join("package.json"), manifest(root)?).context("pkg/package.json")?;
     for name in ["README.md", "LICENSE-MIT", "LICENSE-APACHE"] {
         if root.join(name).is_file() {
@@ -194,10 +194,10 @@ fn flatten(place: &Path) -> Result<()> {
 }
 
 /// One module of all, without comments: a page loads it in one request, and a third smaller.
-fn bundle(cache: &Cache, kit: &Kit, place: &Path) -> Result<()> {
+fn bundle(kit: &Kit, place: &Path) -> Result<()> {
     let bundled = place.join("bundled.mjs");
     let mut bundle = command("esbuild");
-    kit.apply(cache, &mut bundle);
+    kit.apply(&mut bundle);
     bundle
         .current_dir(place)
         .args([
