@@ -52,11 +52,6 @@ impl Browsers {
                 eprintln!("  going on without WebKitGTK: {failure}");
             }
         }
-        let need = |found: Option<PathBuf>, name: &str| {
-            found.ok_or_else(|| {
-                Failure::with_remedy(format!("{name} is missing"), format!("put {name} into PATH"))
-            })
-        };
         Ok(Self {
             chromium: need(chromium(), "chromium")?,
             chromedriver: need(chromedriver(), "chromedriver")?,
@@ -77,6 +72,22 @@ impl Browsers {
                 .env("PEERLOOM_WEBKIT", browser);
         }
     }
+}
+
+/// Finds or installs Chromium alone, for the bench.
+pub fn ensure_chromium(cache: &Cache) -> Result<PathBuf> {
+    if chromium().is_none() {
+        debian::ensure(
+            cache,
+            &["chromium"],
+            "the browser of the bench (300 MB, half a minute)",
+        )?;
+    }
+    need(chromium(), "chromium")
+}
+
+fn need(found: Option<PathBuf>, name: &str) -> Result<PathBuf> {
+    found.ok_or_else(|| Failure::with_remedy(format!("{name} is missing"), format!("put {name} into PATH")))
 }
 
 fn first(variable: &str, names: &[&str]) -> Option<PathBuf> {

@@ -223,3 +223,117 @@ impl Fingerprint {
         format!("{:016x}", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// A cache of its own, in a folder that goes away with it.
+    struct Scratch(Cache);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let root = std::env::temp_dir().join(format!("peerloom-xtask-{name}-{}", std::process::id()));
+            assert!(remove(&root).is_ok());
+            for folder in ["locks", "tmp"] {
+                assert!(fs::create_dir_all(root.join(folder)).is_ok());
+            }
+            Self(Cache { root })
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = remove(&self.0.root);
+        }
+    }
+
+    #[test]
+    fn an_entry_is_made_once_and_a_failed_one_leaves_nothing() {
+        let scratch = Scratch::new("entry");
+        let count = Cell::new(0);
+        let make = |fail: bool| {
+            scratch.0.get_or_make("tool-1", |draft, _| {
+                count.set(count.get() + 1);
+                fs::write(draft.join("half"), "").context("half")?;
+                if fail {
+                    Err(Failure::from("no network"))
+                } else {
+                    Ok(())
+                }
+            })
+        };
+        assert!(make(true).is_err());
+        assert!(scratch.0.find("tool-1").is_none());
+        assert!(make(false).is_ok_and(|place| place.join("half").is_file()));
+        assert!(make(true).is_ok(), "made already");
+        assert_eq!(count.get(), 2);
+    }
+
+    #[test]
+    fn a_checkout_that_takes_over_a_folder_forgets_the_crates_and_keeps_the_dependencies() {
+        let scratch = Scratch::new("claim");
+        let target = scratch.0.target("wasm");
+        let known = ["demo/.fingerprint/", "wasm32-unknown-unknown/web/.fingerprint/"].map(|folder| {
+            (
+                target.join(folder).join("peerloom-core-1a2b"),
+                target.join(folder).join("serde-3c4d"),
+            )
+        });
+        let compile = || {
+            for (own, dependency) in &known {
+                assert!(fs::create_dir_all(own).is_ok() && fs::create_dir_all(dependency).is_ok());
+            }
+        };
+        let kept = || {
+            known
+                .each_ref()
+                .map(|(own, dependency)| (own.exists(), dependency.exists()))
+        };
+        assert!(scratch.0.claim("wasm", Path::new("/one")).is_ok());
+        compile();
+        assert!(scratch.0.claim("wasm", Path::new("/one")).is_ok());
+        assert_eq!(kept(), [(true, true); 2]);
+        assert!(scratch.0.claim("wasm", Path::new("/two")).is_ok());
+        assert_eq!(kept(), [(false, true); 2]);
+    }
+
+    #[test]
+    fn pruning_keeps_the_newest_of_its_kind() {
+        let scratch = Scratch::new("prune");
+        for (age, name) in [(30, "pkg-a"), (10, "pkg-b"), (20, "pkg-c"), (40, "tool-1")] {
+            let place = scratch.0.root.join(name);
+            assert!(fs::create_dir(&place).is_ok());
+            let time = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+            assert!(
+                File::open(&place)
+                    .and_then(|folder| folder.set_modified(time))
+                    .is_ok()
+            );
+        }
+        assert!(scratch.0.prune("pkg-", 2).is_ok());
+        let left = ["pkg-a", "pkg-b", "pkg-c", "tool-1"].map(|name| scratch.0.find(name).is_some());
+        assert_eq!(left, [false, true, true, true]);
+    }
+
+    #[test]
+    fn a_fingerprint_sees_names_and_contents() {
+        let scratch = Scratch::new("hash");
+        let file = scratch.0.root.join("tmp/file");
+        let hash = || {
+            let mut hash = Fingerprint::new();
+            assert!(hash.add_path(&scratch.0.root.join("tmp")).is_ok());
+            hash.text()
+        };
+        let empty = hash();
+        assert!(fs::write(&file, "one").is_ok());
+        let one = hash();
+        assert!(fs::write(&file, "two").is_ok());
+        let two = hash();
+        assert!(fs::rename(&file, scratch.0.root.join("tmp/other")).is_ok());
+        let renamed = hash();
+        let all = [&empty, &one, &two, &renamed];
+        assert!((1..4).all(|end| !all[..end].contains(&all[end])), "{all:?}");
+    }
+}

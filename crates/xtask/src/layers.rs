@@ -92,8 +92,14 @@ impl fmt::Display for Counts {
     }
 }
 
-/// Runs the layers that are named, or all of them.
-pub fn test(cache: &Cache, root: &Path, names: &[String]) -> Result<ExitCode> {
+/// Runs the layers that are named, or all of them. What follows `--` narrows them down: names of Rust tests, words
+/// from the names of script files, or options of either runner.
+pub fn test(cache: &Cache, root: &Path, arguments: &[String]) -> Result<ExitCode> {
+    let mut halves = arguments.splitn(2, |argument| argument == "--");
+    let (names, only) = (
+        halves.next().unwrap_or_default(),
+        halves.next().unwrap_or_default(),
+    );
     let layers = names
         .iter()
         .map(|name| {
@@ -112,7 +118,7 @@ pub fn test(cache: &Cache, root: &Path, names: &[String]) -> Result<ExitCode> {
     for layer in layers {
         println!("\n━━ {} ━━", layer.name());
         let begun = Instant::now();
-        let counts = run(cache, root, layer).unwrap_or_else(|failure| {
+        let counts = run(cache, root, layer, only).unwrap_or_else(|failure| {
             println!("✗ {failure}");
             Counts {
                 failed: 1,
@@ -149,14 +155,14 @@ pub fn test(cache: &Cache, root: &Path, names: &[String]) -> Result<ExitCode> {
     })
 }
 
-fn run(cache: &Cache, root: &Path, layer: Layer) -> Result<Counts> {
+fn run(cache: &Cache, root: &Path, layer: Layer, only: &[String]) -> Result<Counts> {
     match layer {
         Layer::Check => check(root),
-        Layer::Core => cargo_test(root, &["--package", "peerloom-core", "--all-features"]),
-        Layer::Server => cargo_test(root, &["--package", "peerloom-server"]),
-        Layer::Sdk => sdk(cache, root),
+        Layer::Core => cargo_test(root, &["--package", "peerloom-core", "--all-features"], only),
+        Layer::Server => cargo_test(root, &["--package", "peerloom-server"], only),
+        Layer::Sdk => sdk(cache, root, only),
         Layer::Types => types(cache, root),
-        Layer::E2e => e2e(cache, root),
+        Layer::E2e => e2e(cache, root, only),
     }
 }
 
@@ -208,16 +214,18 @@ fn check(root: &Path) -> Result<Counts> {
             skipped: 0,
         });
     }
-    counts.add(cargo_test(root, &["--package", "xtask"])?);
+    counts.add(cargo_test(root, &["--package", "xtask"], &[])?);
     Ok(counts)
 }
 
-fn cargo_test(root: &Path, arguments: &[&str]) -> Result<Counts> {
+fn cargo_test(root: &Path, arguments: &[&str], only: &[String]) -> Result<Counts> {
     let mut test = cargo();
     // Without `--no-fail-fast` the count would end with the first test program that fails.
     test.current_dir(root)
         .args(["test", "--no-fail-fast"])
-        .args(arguments);
+        .args(arguments)
+        .arg("--")
+        .args(only);
     let (status, text) = run_teed(&mut test)?;
     Ok(rust_counts(&text).checked(status.success()))
 }
@@ -243,7 +251,7 @@ fn rust_counts(text: &str) -> Counts {
     counts
 }
 
-fn sdk(cache: &Cache, root: &Path) -> Result<Counts> {
+fn sdk(cache: &Cache, root: &Path, only: &[String]) -> Result<Counts> {
     if !root.join("tests/web.rs").is_file() {
         println!("tests/web.rs does not exist yet");
         return Ok(Counts::SKIPPED);
@@ -262,7 +270,12 @@ fn sdk(cache: &Cache, root: &Path) -> Result<Counts> {
         test.current_dir(root)
             .args(["test", "--headless", browser, option])
             .arg(driver)
-            .args(["--mode", "no-install", "--", "--test", "web"]);
+            .args(["--mode", "no-install", "--", "--test", "web"])
+            // The default, 20 seconds for all tests together, is for machines that do nothing else.
+            .env("WASM_BINDGEN_TEST_TIMEOUT", "300");
+        if !only.is_empty() {
+            test.arg("--").args(only);
+        }
         let (status, text) = run_teed(&mut test)?;
         counts.add(rust_counts(&text).checked(status.success()));
     }
@@ -298,12 +311,25 @@ fn types(cache: &Cache, root: &Path) -> Result<Counts> {
     Ok(counts.checked(status.success()))
 }
 
-fn e2e(cache: &Cache, root: &Path) -> Result<Counts> {
+fn e2e(cache: &Cache, root: &Path, only: &[String]) -> Result<Counts> {
     let folder = root.join("tests/e2e");
-    let files = files_ending(&folder, ".test.mjs");
+    let mut files = files_ending(&folder, ".test.mjs");
     if files.is_empty() {
         println!("tests/e2e has no *.test.mjs yet");
         return Ok(Counts::SKIPPED);
+    }
+    let (options, words): (Vec<&String>, Vec<&String>) = only.iter().partition(|word| word.starts_with('-'));
+    let name = |file: &Path| {
+        file.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    files.retain(|file| words.is_empty() || words.iter().any(|word| name(file).contains(word.as_str())));
+    if files.is_empty() {
+        return Err(Failure::from(
+            "no file of tests/e2e has a name that contains one of the words",
+        ));
     }
     let kit = Kit::ensure(cache, root)?;
     let browsers = Browsers::ensure(cache)?;
@@ -316,8 +342,8 @@ fn e2e(cache: &Cache, root: &Path) -> Result<Counts> {
     test.args(["--test-reporter=spec", "--test-reporter-destination=stdout"]);
     test.arg("--test-reporter=tap")
         .arg(format!("--test-reporter-destination={}", report.display()));
-    test.args(&files);
-    script_environment(&mut test, root, &binary, &browsers);
+    test.args(options).args(&files);
+    browsers.apply(script_environment(&mut test, root, &binary));
     if let Some(screen) = &screen {
         test.env("DISPLAY", &screen.display);
     }
@@ -343,12 +369,12 @@ fn tap_counts(text: &str) -> Counts {
     }
 }
 
-/// What the scripts of `tests/e2e` and `bench` find in their environment, so that they search for nothing.
-pub fn script_environment(command: &mut Command, root: &Path, server: &Path, browsers: &Browsers) {
+/// What the scripts of `tests/e2e` and `bench` find in their environment, so that they search for nothing;
+/// the browsers come on top.
+pub fn script_environment<'a>(command: &'a mut Command, root: &Path, server: &Path) -> &'a mut Command {
     command
         .env("PEERLOOM_SERVER", server)
-        .env("PEERLOOM_PKG", root.join("pkg"));
-    browsers.apply(command);
+        .env("PEERLOOM_PKG", root.join("pkg"))
 }
 
 /// The files of a folder, without those of folders in it, whose name ends so; in order.

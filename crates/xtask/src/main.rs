@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask demo [--port N] [--host H]   set up, build and serve the demo (8080, 127.0.0.1)
-cargo xtask test [LAYER…]                run the tests: check, core, server, sdk, types, e2e
+cargo xtask test [LAYER…] [-- WORD…]     run the tests: check, core, server, sdk, types, e2e; those that match
 cargo xtask build [--dev]                the npm package, into pkg/
 cargo xtask check                        formatting, lints and documentation
 cargo xtask bench [ARGUMENT…]            compare with raw data channels and other libraries
@@ -92,12 +92,12 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "bench" => {
             let cache = Cache::open()?;
             let kit = Kit::ensure(&cache, &root)?;
-            let browsers = browsers::Browsers::ensure(&cache)?;
+            let chromium = browsers::ensure_chromium(&cache)?;
             package::build(&cache, &root, &kit, Mode::Release)?;
             let binary = server::build(&cache, &root, Profile::Release)?;
             let mut bench = shell::command("node");
             bench.current_dir(&root).arg("bench/run.mjs").args(rest);
-            layers::script_environment(&mut bench, &root, &binary, &browsers);
+            layers::script_environment(&mut bench, &root, &binary).env("CHROMIUM", chromium);
             shell::run(&mut bench).map(done)
         }
         "size" => {

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-/// What the package is made of.
-const INPUTS: [&str; 8] = [
+/// What the package is made of, and by what.
+const INPUTS: [&str; 10] = [
     "src",
     "crates/core/src",
     "crates/core/Cargo.toml",
@@ -20,6 +20,8 @@ const INPUTS: [&str; 8] = [
     "Cargo.lock",
     "pkg.json",
     "README.md",
+    "tests/e2e/package-lock.json",
+    "crates/xtask/src/package.rs",
 ];
 
 /// The stand-in for the version in `pkg.json`.
