@@ -110,6 +110,8 @@ pub struct Link {
     outbox: VecDeque<Entry>,
     /// Number of the next entry to hand to the carrier.
     cursor: u64,
+    /// The greatest number that the cursor has had: what is before it may have arrived.
+    handed: u64,
     /// Bytes of the entries from the cursor on.
     pending: usize,
     /// Bytes of the entries before the cursor.
@@ -144,6 +146,7 @@ impl Link {
             base: 0,
             outbox: VecDeque::new(),
             cursor: 0,
+            handed: 0,
             pending: 0,
             unacknowledged: 0,
             buffered: 0,
@@ -248,12 +251,13 @@ impl Link {
     /// Gives up everything unconfirmed and begins a new stream, where the other side can follow.
     /// Returns for each awaited message whether it had been handed to a carrier.
     pub fn abandon(&mut self, stream: u32) -> Vec<(Receipt, bool)> {
-        let sent = self.cursor - self.base;
+        let sent = self.handed.saturating_sub(self.base);
         let outbox = std::mem::take(&mut self.outbox);
         self.stream = stream;
         self.announces |= sent > 0;
         self.base = 0;
         self.cursor = 0;
+        self.handed = 0;
         self.pending = 0;
         self.unacknowledged = 0;
         outbox
@@ -481,6 +485,7 @@ impl Link {
             frame.extend_from_slice(&entry.bytes);
         }
         self.cursor += count as u64;
+        self.handed = self.handed.max(self.cursor);
         self.pending -= bytes;
         self.unacknowledged += bytes;
         self.acknowledge_at = None;
@@ -643,6 +648,37 @@ mod tests {
             pump(Time(9), &mut b, &mut a),
             vec![Arrival::Confirmed(1), Arrival::Confirmed(2)]
         );
+    }
+
+    #[test]
+    fn what_may_have_arrived_is_known_when_it_is_given_up() {
+        let (mut a, mut b) = pair();
+        a.send(Time(1), &message("perhaps"), Some(1));
+        drop(a.poll_frame(Time(1)));
+        a.carry(Time(2), Carrier::None);
+        a.send(Time(2), &message("never"), Some(2));
+        assert_eq!(a.abandon(2), [(1, true), (2, false)]);
+        a.carry(Time(3), Carrier::Channel);
+        pump(Time(3), &mut a, &mut b);
+        assert_eq!(b.acknowledgement(), Acknowledgement { stream: 2, next: 0 });
+    }
+
+    #[test]
+    fn a_message_that_is_dropped_in_its_middle_ends_its_stream() {
+        let (mut a, mut b) = pair();
+        a.send(Time(0), &message(&"x".repeat(40_000)), Some(1));
+        let part = a.poll_frame(Time(0)).expect("the first part");
+        b.receive_bytes(Time(0), &part, &mut Vec::new()).expect("valid");
+        assert!(b.assembly_bytes() > 0);
+        b.drop_assembly();
+        assert_eq!((b.assembly_bytes(), b.kept()), (0, 0));
+        a.drained();
+        assert_eq!(texts(&pump(Time(1), &mut a, &mut b)), [""; 0]);
+        assert_eq!(pump(Time(9), &mut b, &mut a), [Arrival::Bye]);
+        a.abandon(2);
+        a.drained();
+        a.send(Time(10), &message("anew"), Some(2));
+        assert_eq!(texts(&pump(Time(10), &mut a, &mut b)), ["anew"]);
     }
 
     #[test]
