@@ -203,11 +203,10 @@ fn check(root: &Path) -> Result<Counts> {
         if !rustdoc.is_empty() {
             check.env("RUSTDOCFLAGS", rustdoc);
         }
-        let passed = shell::step(name, "may take a minute the first time", || {
-            shell::status(&mut check)
-        })?
-        .success();
-        println!("{} {name}", if passed { "✓" } else { "✗" });
+        let run = || shell::run(&mut check);
+        let passed = shell::step(name, "may take a minute the first time", run)
+            .inspect_err(|failure| println!("{failure}"))
+            .is_ok();
         counts.add(Counts {
             passed: passed.into(),
             failed: (!passed).into(),

@@ -239,10 +239,8 @@ pub fn step<T>(what: &str, why: &str, work: impl FnOnce() -> Result<T>) -> Resul
         drop(done);
         result
     });
-    if result.is_ok() {
-        eprintln!("✓ {what} ({:.1} s)", begun.elapsed().as_secs_f64());
-        flush();
-    }
+    let mark = if result.is_ok() { "✓" } else { "✗" };
+    eprintln!("{mark} {what} ({:.1} s)", begun.elapsed().as_secs_f64());
     result
 }
 
