@@ -160,7 +160,7 @@ impl Client {
     pub(super) fn send_to_name(&mut self, now: Time, to: &Name, message: Encoded, receipt: Receipt) {
         match self.known(to) {
             Some(key) => {
-                self.want(key);
+                self.want(now, key);
                 self.send_encoded(now, key, &message, Some(receipt));
             }
             None => self.look_up(now, to, Waiting::Send(message, receipt)),
@@ -173,7 +173,7 @@ impl Client {
         if self.messages_wait_for(&name) {
             self.look_up(now, &name, Waiting::SendPeer(key, message, receipt));
         } else {
-            self.want(key);
+            self.want(now, key);
             self.send_encoded(now, key, &message, Some(receipt));
         }
     }
@@ -287,12 +287,12 @@ impl Client {
                         self.receipts.widen(receipt, keys.len() - 1);
                     }
                     for key in &keys {
-                        self.want(*key);
+                        self.want(now, *key);
                         self.send_encoded(now, *key, &message, Some(receipt));
                     }
                 }
                 Waiting::SendPeer(key, message, receipt) if by_id => {
-                    self.want(key);
+                    self.want(now, key);
                     self.send_encoded(now, key, &message, Some(receipt));
                 }
                 Waiting::SendPeer(_, _, receipt) => {

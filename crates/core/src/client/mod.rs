@@ -517,6 +517,13 @@ impl Client {
             + self.peers.kept()
     }
 
+    /// Bytes of messages that wait, on their way out or in, or for a membership. For tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.peers.kept_bytes()
+    }
+
     /// How many peers this client has met. For tests.
     #[doc(hidden)]
     #[must_use]

@@ -211,6 +211,13 @@ impl Peers {
         waiting + peers.sum::<usize>()
     }
 
+    pub(super) fn kept_bytes(&self) -> usize {
+        let peers = self.peers.iter();
+        peers
+            .map(|peer| peer.link.outbox_bytes() + peer.link.assembly_bytes() + peer.held_bytes)
+            .sum()
+    }
+
     fn get(&self, key: PeerKey) -> &Peer {
         &self.peers[key.0 as usize]
     }
@@ -504,6 +511,7 @@ impl Client {
         {
             self.begin(now, key);
         }
+        self.seek_path(now, key);
         self.refresh(key);
     }
 
@@ -539,13 +547,32 @@ impl Client {
     }
 
     /// The page has something for it.
-    pub(super) fn want(&mut self, key: PeerKey) {
+    pub(super) fn want(&mut self, now: Time, key: PeerKey) {
         let own = Some(self.peers.id(key)) == self.id();
         let peer = self.peers.get_mut(key);
         if !own && !peer.shared && peer.is_active() {
             peer.wanted = true;
             peer.release_at = None;
+            self.seek_path(now, key);
         }
+    }
+
+    /// A link that goes through the server because nobody had a reason to change that has one now.
+    fn seek_path(&mut self, now: Time, key: PeerKey) {
+        let direct = self.can_be_direct(key);
+        let peer = self.peers.get_mut(key);
+        if direct
+            && peer.link.carrier() == Carrier::Relay
+            && peer.connection.is_none()
+            && peer.retry_at.is_none()
+        {
+            peer.retry_at = Some(now);
+            self.wake_for(key);
+        }
+    }
+
+    fn can_be_direct(&self, key: PeerKey) -> bool {
+        self.config.webrtc && self.peers.get(key).info.as_ref().is_some_and(|info| info.webrtc)
     }
 
     /// No thread is shared any more; `left_it`: because this client left the last one.
@@ -784,6 +811,7 @@ impl Client {
 
     fn connection_lost(&mut self, now: Time, key: PeerKey) {
         let direct = self.peers.get(key).link.carrier() == Carrier::Channel;
+        let can_be_direct = self.can_be_direct(key);
         self.drop_connection(key);
         let own = (self.config.instance, self.id().cloned());
         let peer = self.peers.get_mut(key);
@@ -793,7 +821,10 @@ impl Client {
         let first = own > (peer.instance().unwrap_or_default(), Some(peer.id.clone()));
         let wait = RETRY[(peer.retries as usize).min(RETRY.len() - 1)];
         peer.retries += 1;
-        if peer.release_at.is_some() {
+        if !can_be_direct {
+            // What was tried before more was known.
+            peer.relay_at = Some(now);
+        } else if peer.release_at.is_some() {
             // It is leaving: nothing is rebuilt.
             if self.is_leaving(now, key) {
                 self.release(key);
@@ -1165,6 +1196,7 @@ impl Client {
             peer.link.carry(Time(0), Carrier::None);
             peer.link.drop_assembly();
             peer.held.clear();
+            peer.held_bytes = 0;
             for (receipt, _) in lost {
                 self.fail(receipt, error.clone());
             }

@@ -114,7 +114,7 @@ impl Client {
                         deadline,
                     },
                 );
-                self.want(key);
+                self.want(now, key);
                 self.send_encoded(now, key, &encoded, None);
             }
             Err(error) => self.outputs.push_back(Output::Reject(receipt, error)),
