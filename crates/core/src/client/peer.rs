@@ -580,7 +580,8 @@ impl Client {
         let peer = self.peers.get_mut(key);
         peer.shared = false;
         peer.release_code = if left_it { Code::Closed } else { Code::PeerLeft };
-        if reason == LeaveReason::TimedOut && peer.link.carrier() == Carrier::None {
+        peer.absent |= reason == LeaveReason::TimedOut;
+        if peer.absent && peer.link.carrier() == Carrier::None {
             // It may come back: what waits for it waits on, as long as an outage may last.
             peer.outage_at.get_or_insert(now + OUTAGE);
         }
@@ -593,7 +594,7 @@ impl Client {
                 },
             );
         }
-        if reason != LeaveReason::TimedOut && self.is_leaving(now, key) {
+        if self.is_leaving(now, key) {
             self.release(key);
             return;
         }
@@ -601,13 +602,16 @@ impl Client {
         self.refresh(key);
     }
 
-    /// Whether the link has no reason any more and nothing can travel over it: it is offline, not recovering.
+    /// Whether the link has no reason any more and nothing can travel over it, or nothing waits for somebody whom the
+    /// server has lost as well: it is offline, not recovering.
     fn is_leaving(&self, now: Time, key: PeerKey) -> bool {
         let peer = self.peers.get(key);
         !peer.shared
             && !peer.wanted
             && peer.link.carrier() == Carrier::None
-            && peer.release_at.is_some_and(|at| at <= now + LINGER)
+            && peer
+                .release_at
+                .is_some_and(|at| at <= now + LINGER || (peer.absent && peer.link.is_settled()))
     }
 
     fn release(&mut self, key: PeerKey) {
