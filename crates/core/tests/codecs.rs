@@ -90,8 +90,18 @@ fn tells_unknown_from_broken<T: DeserializeOwned + Kinds + Debug + PartialEq>() 
             assert_eq!(codec::decode::<T>(&bytes), Err(DecodeError::Unknown), "{bytes:?}");
         }
     }
-    for bytes in [&[][..], &[0xff], &[0xff; 5], &[0xff, 0xff, 0xff, 0xff, 0xff, 1], &[0]] {
-        assert_eq!(codec::decode::<T>(bytes), Err(DecodeError::Malformed), "{bytes:?}");
+    for bytes in [
+        &[][..],
+        &[0xff],
+        &[0xff; 5],
+        &[0xff, 0xff, 0xff, 0xff, 0xff, 1],
+        &[0],
+    ] {
+        assert_eq!(
+            codec::decode::<T>(bytes),
+            Err(DecodeError::Malformed),
+            "{bytes:?}"
+        );
     }
     for text in [
         "{\"later\":{}}",

@@ -3,10 +3,10 @@
 #![cfg(all(feature = "json", feature = "hub"))]
 
 mod frames;
-mod model;
+#[path = "model/random.rs"]
+mod random;
 mod rig;
 
-use model::random::Random;
 use peerloom_core::Code;
 use peerloom_core::client::{ClientState, Event, PeerKey, PeerState};
 use peerloom_core::wire::codec::{self, Codec};
@@ -16,6 +16,7 @@ use peerloom_core::wire::{
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use random::Random;
 use rig::{Rig, data, id, info, message, offer, thread};
 
 const DECODED: usize = 600_000;
@@ -125,9 +126,15 @@ fn a_running_client_takes_no_harm() {
     let mut links: Vec<Vec<u8>> = Vec::new();
     let mut runner = TestRunner::deterministic();
     for _ in 0..2_000 {
-        let frame = frames::server_frame().new_tree(&mut runner).expect("a frame").current();
+        let frame = frames::server_frame()
+            .new_tree(&mut runner)
+            .expect("a frame")
+            .current();
         server.push(codec::encode(&frame));
-        let frame = frames::link_frame().new_tree(&mut runner).expect("a frame").current();
+        let frame = frames::link_frame()
+            .new_tree(&mut runner)
+            .expect("a frame")
+            .current();
         links.push(codec::encode(&frame));
     }
     let mut random = Random::new(2);
@@ -287,7 +294,11 @@ fn only_members_are_heard_in_a_thread() {
         body: Body::Text(text.into()),
     };
     rig.relay("mallory", 6, data(1, 0, vec![said("lobby", "not a member")]));
-    rig.relay("bob", 5, data(1, 0, vec![said("other", "not my thread"), said("lobby", "hi")]));
+    rig.relay(
+        "bob",
+        5,
+        data(1, 0, vec![said("other", "not my thread"), said("lobby", "hi")]),
+    );
     assert_eq!(rig.texts(), ["hi"]);
     // Another life of the same id is another one.
     rig.relay("bob", 77, data(1, 0, vec![said("lobby", "reborn")]));
@@ -310,13 +321,20 @@ fn only_who_was_asked_may_answer() {
         outcome: Outcome::Failed("no".into()),
     };
     for request in [0, 1, 2, u32::MAX] {
-        rig.relay("mallory", 6, data(1, u64::from(request.min(9)), vec![answer(request)]));
+        rig.relay(
+            "mallory",
+            6,
+            data(1, u64::from(request.min(9)), vec![answer(request)]),
+        );
     }
     rig.relay("bob", 5, data(1, 0, vec![answer(99)]));
     assert!(rig.rejected.is_empty());
     rig.relay("bob", 5, data(1, 1, vec![answer(1), answer(1)]));
     assert_eq!(rig.rejected.len(), 1);
-    assert_eq!((rig.rejected[0].0, rig.rejected[0].1.code), (receipt, Code::RequestFailed));
+    assert_eq!(
+        (rig.rejected[0].0, rig.rejected[0].1.code),
+        (receipt, Code::RequestFailed)
+    );
 }
 
 #[test]
@@ -335,9 +353,11 @@ fn a_server_that_says_nonsense_is_left() {
         rig.client.socket_received(rig.at(), bytes);
         rig.take();
         assert_eq!(rig.client.state(), ClientState::Closed);
-        assert!(rig.events.iter().any(
-            |event| matches!(event, Event::Error(error) if error.code == Code::ProtocolViolation)
-        ));
+        assert!(
+            rig.events
+                .iter()
+                .any(|event| matches!(event, Event::Error(error) if error.code == Code::ProtocolViolation))
+        );
     }
     // What a later version may say is not nonsense.
     let mut rig = Rig::online(Codec::Binary);
@@ -355,8 +375,12 @@ fn questions_to_a_link_are_answered_once() {
     let mut rig = Rig::online(Codec::Binary);
     let link = rig.link_with("mallory", 5);
     for token in 0..10_000 {
-        rig.client
-            .channel_received(rig.at(), link.0, link.1, &codec::encode(&LinkFrame::Ping { token }));
+        rig.client.channel_received(
+            rig.at(),
+            link.0,
+            link.1,
+            &codec::encode(&LinkFrame::Ping { token }),
+        );
     }
     rig.take();
     assert_eq!(rig.client.kept_bytes(), 0);

@@ -9,8 +9,8 @@ use peerloom_core::negotiation::Command;
 use peerloom_core::time::Time;
 use peerloom_core::wire::codec::{self, Codec, DecodeError};
 use peerloom_core::wire::{
-    Acknowledgement, Body, Bytes, Candidate, ClientFrame, Description, DescriptionKind, Id, Instance, Item, JsonText,
-    LinkFrame, LinkHeader, Name, NameError, Secret, ServerFrame, Signal, limits,
+    Acknowledgement, Body, Bytes, Candidate, ClientFrame, Description, DescriptionKind, Id, Instance, Item,
+    JsonText, LinkFrame, LinkHeader, Name, NameError, Secret, ServerFrame, Signal, limits,
 };
 use rig::{Rig, data, id, info, message, offer, thread};
 use serde::Serialize;
@@ -46,10 +46,7 @@ fn names() {
     for ordinary in ["__proto__", "constructor", "prototype", "..", "a b", "\u{202e}"] {
         assert!(leave(ordinary));
     }
-    assert_eq!(
-        Name::new(&"x".repeat(limits::NAME + 1)),
-        Err(NameError::TooLong)
-    );
+    assert_eq!(Name::new(&"x".repeat(limits::NAME + 1)), Err(NameError::TooLong));
 }
 
 #[test]
@@ -65,7 +62,15 @@ fn tokens() {
     let hello = |token: &str| {
         client(
             0,
-            (1_u16, None::<&str>, Some(token), 5_u64, None::<&str>, false, None::<()>),
+            (
+                1_u16,
+                None::<&str>,
+                Some(token),
+                5_u64,
+                None::<&str>,
+                false,
+                None::<()>,
+            ),
             "hello",
             &json!({ "protocol": 1, "token": token, "instance": 5 }),
         )
@@ -207,10 +212,7 @@ fn declared_lengths_are_not_believed() {
     for number in [6_u32, 7, 8, 9] {
         let mut bytes = codec::encode(&number);
         bytes.extend_from_slice(&[0xff, 0xff, 0xff, 0xff, 0x0f]);
-        assert_eq!(
-            codec::decode::<ClientFrame>(&bytes),
-            Err(DecodeError::Malformed)
-        );
+        assert_eq!(codec::decode::<ClientFrame>(&bytes), Err(DecodeError::Malformed));
     }
 }
 
@@ -237,7 +239,8 @@ fn frames_from_the_server() {
             })
         })
         .collect();
-    let text = json!({ "joined": { "op": 1, "thread": "x".repeat(limits::NAME), "members": members } }).to_string();
+    let text =
+        json!({ "joined": { "op": 1, "thread": "x".repeat(limits::NAME), "members": members } }).to_string();
     assert!(text.len() <= limits::SERVER_FRAME, "{}", text.len());
     assert!(codec::decode_json::<ServerFrame>(&text).is_ok());
 }
@@ -327,10 +330,7 @@ fn item_of(bytes: usize) -> Item {
 
 #[test]
 fn messages() {
-    assert_eq!(
-        codec::encode(&item_of(limits::MESSAGE)).len(),
-        limits::MESSAGE
-    );
+    assert_eq!(codec::encode(&item_of(limits::MESSAGE)).len(), limits::MESSAGE);
     let largest = Encoded::new(&item_of(limits::MESSAGE)).expect("at the limit");
     assert!(Encoded::new(&item_of(limits::MESSAGE + 1)).is_none());
 
@@ -354,7 +354,8 @@ fn messages() {
     let mut number = 0;
     while number * 32 * 1024 < limits::MESSAGE as u64 {
         let frame = data(1, number, vec![part(false)]);
-        b.receive(Time(0), frame, 1, &mut arrivals).expect("not yet too much");
+        b.receive(Time(0), frame, 1, &mut arrivals)
+            .expect("not yet too much");
         number += 1;
     }
     assert!(b.assembly_bytes() <= limits::MESSAGE);
@@ -489,7 +490,11 @@ fn strangers() {
     assert_eq!(rig.texts().last(), Some(&"later"));
     // The earlier ones are not let in beyond the limit by having been there before.
     for number in 0..limits::STRANGERS {
-        rig.relay(&format!("stranger {number}"), 5, data(1, 1, vec![message("again")]));
+        rig.relay(
+            &format!("stranger {number}"),
+            5,
+            data(1, 1, vec![message("again")]),
+        );
     }
     assert_eq!(rig.client.active_peers().count(), limits::STRANGERS + 1);
 }
@@ -501,7 +506,9 @@ fn parts_from_strangers() {
         last: false,
         bytes: Bytes(vec![0; 60_000]),
     };
-    let links: Vec<_> = (0..8).map(|number| rig.link_with(&format!("stranger {number}"), 5)).collect();
+    let links: Vec<_> = (0..8)
+        .map(|number| rig.link_with(&format!("stranger {number}"), 5))
+        .collect();
     for number in 0..250 {
         for link in &links {
             rig.channel(*link, &data(1, number, vec![part.clone()]));
@@ -509,7 +516,10 @@ fn parts_from_strangers() {
         }
     }
     assert!(rig.errors() > 0, "somebody was too much");
-    assert!(rig.client.kept_bytes() > limits::STRANGERS_BYTES / 2, "and not everybody");
+    assert!(
+        rig.client.kept_bytes() > limits::STRANGERS_BYTES / 2,
+        "and not everybody"
+    );
 }
 
 #[test]
@@ -531,7 +541,9 @@ fn messages_that_are_held() {
     // In bytes.
     let mut rig = Rig::online(Codec::Binary);
     rig.join("lobby", &[]);
-    let links: Vec<_> = (0..8).map(|number| rig.link_with(&format!("stranger {number}"), 5)).collect();
+    let links: Vec<_> = (0..8)
+        .map(|number| rig.link_with(&format!("stranger {number}"), 5))
+        .collect();
     let long = "x".repeat(60_000);
     for (index, link) in links.iter().enumerate() {
         for number in 0..80 {
@@ -545,5 +557,9 @@ fn messages_that_are_held() {
     rig.pass(11_000);
     assert_eq!(rig.client.kept_bytes(), 0);
     assert!(rig.texts().is_empty());
-    assert!(!rig.events.iter().any(|event| matches!(event, Event::ThreadMessage(..))));
+    assert!(
+        !rig.events
+            .iter()
+            .any(|event| matches!(event, Event::ThreadMessage(..)))
+    );
 }

@@ -152,6 +152,9 @@ fn calm(world: &mut World) {
     let before: Vec<u64> = world.pages.iter().map(|page| page.ticks).collect();
     world.run(180_000);
     world.check_links();
+    if let Some(hub) = &world.hub {
+        hub.check_invariants();
+    }
     assert!(world.is_settled(), "does not stay settled: {}", world.unsettled());
     for (page, before) in world.pages.iter().zip(before) {
         let ticks = page.ticks - before;

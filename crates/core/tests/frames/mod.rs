@@ -3,9 +3,9 @@
 
 use peerloom_core::Code;
 use peerloom_core::wire::{
-    Acknowledgement, Body, Bytes, Candidate, ClientFrame, Description, DescriptionKind, Hello, Id, Instance, Item,
-    JsonText, LeaveReason, LinkFrame, LinkHeader, Media, Member, Name, Outcome, PeerInfo, Resume, Secret, ServerFrame,
-    Signal, ThreadId, Welcome,
+    Acknowledgement, Body, Bytes, Candidate, ClientFrame, Description, DescriptionKind, Hello, Id, Instance,
+    Item, JsonText, LeaveReason, LinkFrame, LinkHeader, Media, Member, Name, Outcome, PeerInfo, Resume,
+    Secret, ServerFrame, Signal, ThreadId, Welcome,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -121,7 +121,11 @@ pub fn item() -> impl Strategy<Value = Item> {
         body().prop_map(|body| Item::Peer { body }),
         (thread(), body()).prop_map(|(thread, body)| Item::Thread { thread, body }),
         (name(), body()).prop_map(|(name, body)| Item::Named { name, body }),
-        (any::<u32>(), name(), body()).prop_map(|(request, name, body)| Item::Request { request, name, body }),
+        (any::<u32>(), name(), body()).prop_map(|(request, name, body)| Item::Request {
+            request,
+            name,
+            body
+        }),
         (any::<u32>(), outcome).prop_map(|(request, outcome)| Item::Reply { request, outcome }),
         (any::<bool>(), bytes()).prop_map(|(last, bytes)| Item::Part { last, bytes }),
         Just(Item::Void),
@@ -134,15 +138,18 @@ fn acknowledgement() -> impl Strategy<Value = Acknowledgement> {
 
 /// As a link makes them at its beginning, so that mutations of them get far, and at random.
 fn header() -> impl Strategy<Value = LinkHeader> {
-    let near = (0_u32..4, 0_u64..20, 0_u32..4, 0_u64..4).prop_map(|(stream, first, theirs, next)| LinkHeader {
-        stream,
-        first,
-        acknowledged: Acknowledgement { stream: theirs, next },
-    });
-    let any = (any::<u32>(), any::<u64>(), acknowledgement()).prop_map(|(stream, first, acknowledged)| LinkHeader {
-        stream,
-        first,
-        acknowledged,
+    let near =
+        (0_u32..4, 0_u64..20, 0_u32..4, 0_u64..4).prop_map(|(stream, first, theirs, next)| LinkHeader {
+            stream,
+            first,
+            acknowledged: Acknowledgement { stream: theirs, next },
+        });
+    let any = (any::<u32>(), any::<u64>(), acknowledgement()).prop_map(|(stream, first, acknowledged)| {
+        LinkHeader {
+            stream,
+            first,
+            acknowledged,
+        }
     });
     prop_oneof![4 => near, 1 => any]
 }
@@ -150,10 +157,8 @@ fn header() -> impl Strategy<Value = LinkHeader> {
 pub fn link_frame() -> impl Strategy<Value = LinkFrame> {
     prop_oneof![
         (header(), vec(item(), 0..6)).prop_map(|(header, items)| LinkFrame::Data { header, items }),
-        (acknowledgement(), any::<bool>()).prop_map(|(acknowledged, again)| LinkFrame::Acknowledge {
-            acknowledged,
-            again,
-        }),
+        (acknowledgement(), any::<bool>())
+            .prop_map(|(acknowledged, again)| LinkFrame::Acknowledge { acknowledged, again }),
         any::<u32>().prop_map(|token| LinkFrame::Ping { token }),
         any::<u32>().prop_map(|token| LinkFrame::Pong { token }),
         Just(LinkFrame::Bye),

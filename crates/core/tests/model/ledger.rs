@@ -125,7 +125,10 @@ impl Ledger {
                             || self.saw_leave(*to, message.from.0, thread, message.at)
                             || self.saw_leave(*to, *to, thread, message.at)
                             || self.saw_leave(message.from.0, message.from.0, thread, message.at)
-                            || message.to.iter().any(|(page, life)| page == to && *life < lives[*to])
+                            || message
+                                .to
+                                .iter()
+                                .any(|(page, life)| page == to && *life < lives[*to])
                     }
                 };
                 assert!(

@@ -266,10 +266,7 @@ impl World {
     }
 
     fn pump_hub(&mut self) {
-        loop {
-            let Some(output) = self.hub.as_mut().and_then(Hub::poll_output) else {
-                break;
-            };
+        while let Some(output) = self.hub.as_mut().and_then(Hub::poll_output) {
             match output {
                 hub::Output::Send { conns, frame, .. } => {
                     for ConnId(conn) in conns {

@@ -5,8 +5,8 @@ use peerloom_core::client::{Client, Config, Event, Output, PeerKey};
 use peerloom_core::time::Time;
 use peerloom_core::wire::codec::{self, Codec};
 use peerloom_core::wire::{
-    Acknowledgement, Body, Description, DescriptionKind, Id, Instance, Item, LinkFrame, LinkHeader, Media, Member,
-    PeerInfo, Secret, ServerFrame, Signal, ThreadId, Welcome,
+    Acknowledgement, Body, Description, DescriptionKind, Id, Instance, Item, LinkFrame, LinkHeader, Media,
+    Member, PeerInfo, Secret, ServerFrame, Signal, ThreadId, Welcome,
 };
 
 pub struct Rig {
