@@ -56,10 +56,13 @@ pub(crate) fn panicked() {
     PANICS.set(PANICS.get() + 1);
 }
 
+/// What a send does once its content is there.
+type Start = Box<dyn FnOnce(&mut Client, Time, Body) -> Receipt>;
+
 /// A send whose content is not there yet, or that waits behind one.
 struct Job {
     packed: Packed,
-    start: Box<dyn FnOnce(&mut Client, Time, Body) -> Receipt>,
+    start: Start,
     resolve: Function,
     reject: Function,
 }
