@@ -1,6 +1,7 @@
 // The bench: raw data channels, PeerJS and Peerloom, in turns, between two tabs of one headless Chromium.
 //
 //   node bench/run.mjs [--quick] [--rounds N] [--only first|trip|rate[,…]] [--contender NAME[,…]] [--json FILE]
+//                      [--profile here|there]
 //
 // `cargo xtask bench` builds what it needs and runs it. Every round takes each contender once, beginning with another
 // one each time, with a fresh pair of tabs. Ratios are to the raw channel in the same round; the table has their medians.
@@ -173,6 +174,7 @@ async function run(browser, address, addresses, contender, round, result) {
     const arrived = await there.evaluate(() => firstArrival);
     if (wants("first") && contender.measures.includes("first")) result.first.push(arrived - clock.offset - began);
 
+    const profiler = given.profile && (await startProfile(given.profile === "there" ? there : here));
     if (wants("trip") && contender.measures.includes("trip")) {
       const times = await here.evaluate((count) => bench.roundTrips(count, 500), TRIPS);
       result.tripMedian.push(median(times));
@@ -183,7 +185,6 @@ async function run(browser, address, addresses, contender, round, result) {
 
     if (wants("rate")) {
       const bursts = [];
-      const profiler = given.profile && (await startProfile(given.profile === "b" ? there : here));
       // The first is a warm-up: pages that send this much have been there for a while.
       for (let index = 0; index <= BURSTS; index += 1) {
         const seed = 1 + round * 100 + index;
@@ -199,9 +200,9 @@ async function run(browser, address, addresses, contender, round, result) {
         if (index > 0) bursts.push(MESSAGES / ((at - offset - sent) / 1000));
         await pause(150);
       }
-      if (profiler) await profiler(`${contender.name}-${round}`);
       if (bursts.length > 0) result.rate.push(median(bursts));
     }
+    if (profiler) await profiler(`${contender.name}-${round}`);
   } finally {
     await Promise.all([here.close(), there.close()]);
   }

@@ -150,6 +150,16 @@ export function parse(text) {
   return JSON.parse(text);
 }
 
+/** The values of many JSON texts with commas between them, or `undefined` if they are not `count` texts. */
+export function parseAll(texts, count) {
+  try {
+    const values = JSON.parse(`[${texts}]`);
+    return values.length === count ? values : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The value of JSON text with marked places; `parts` are Uint8Arrays. */
 export function unpack(json, parts) {
   // Twice the depth: a level of a Map is two levels of JSON.

@@ -26,7 +26,9 @@ use crate::options::ClientOptions;
 use crate::peer::PeerSeat;
 use crate::thread::ThreadSeat;
 use crate::value::{self, Packed};
-use crate::web::{self, Connection, ConnectionEvent, Page, PageEvent, Socket, SocketEvent, Timer};
+use crate::web::{
+    self, Afterwards, Connection, ConnectionEvent, Page, PageEvent, Socket, SocketEvent, Timer,
+};
 use crate::{client, error};
 
 #[wasm_bindgen(module = "/js/deferred.js")]
@@ -86,6 +88,7 @@ pub(crate) struct Runtime {
     connections: RefCell<Map<PeerKey, (u32, Connection)>>,
     deferreds: Deferreds,
     timer: OnceCell<Timer>,
+    afterwards: OnceCell<Afterwards>,
     page: RefCell<Option<Page>>,
     peers: RefCell<Map<PeerKey, Rc<PeerSeat>>>,
     threads: RefCell<Map<ThreadId, Rc<ThreadSeat>>>,
@@ -126,6 +129,7 @@ impl Runtime {
             connections: RefCell::default(),
             deferreds: Deferreds::new(),
             timer: OnceCell::new(),
+            afterwards: OnceCell::new(),
             page: RefCell::default(),
             peers: RefCell::default(),
             threads: RefCell::default(),
@@ -185,8 +189,12 @@ impl Runtime {
             self.execute(output);
         }
         self.draining.set(false);
-        let timeout = self.core.try_borrow().ok().and_then(|core| core.poll_timeout());
-        self.timer().set(timeout);
+        if let Ok(core) = self.core.try_borrow() {
+            self.timer().set(core.poll_timeout());
+            if core.owes() {
+                self.afterwards().post();
+            }
+        }
     }
 
     /// Hands the core one input and carries out what comes of it.
@@ -221,6 +229,19 @@ impl Runtime {
                 if let Some(this) = this.upgrade() {
                     this.timer().fired();
                     let _ = this.input(Client::tick);
+                }
+            })
+        })
+    }
+
+    /// Acknowledges in a task of its own: frames that wait already, and listeners that await something before they
+    /// answer, come first.
+    fn afterwards(&self) -> &Afterwards {
+        self.afterwards.get_or_init(|| {
+            let this = self.this.clone();
+            Afterwards::new(move || {
+                if let Some(this) = this.upgrade() {
+                    let _ = this.input(Client::acknowledge);
                 }
             })
         })
@@ -511,16 +532,7 @@ impl Runtime {
                 let seat = self.peer(key);
                 seat.listeners.emit("update", &seat.wrapper);
             }
-            Event::Message(key, name, body) => self.deliver_message(key, name.as_ref(), &body),
-            Event::ThreadMessage(thread, key, body) => {
-                let Some(seat) = self.threads.borrow().get(&thread).cloned() else {
-                    return;
-                };
-                match value::unpack(&body) {
-                    Ok(data) => seat.message(key, &data),
-                    Err(error) => self.report(&error),
-                }
-            }
+            Event::Message(..) | Event::ThreadMessage(..) => self.deliver_messages(event),
             Event::Request(key, request, name, body) => self.handle_request(key, request, &name, &body),
             Event::Thread(thread, key, change) => {
                 let Some(seat) = self.threads.borrow().get(&thread).cloned() else {
@@ -549,19 +561,63 @@ impl Runtime {
         }
     }
 
-    fn deliver_message(&self, key: PeerKey, name: Option<&Name>, body: &Body) {
-        let seat = self.peer(key);
-        let here = self.listeners.has("message");
-        if !here && !seat.listeners.has("message") {
-            return;
-        }
-        match value::unpack(body) {
-            Ok(data) => {
-                let message = events::message(&seat.wrapper, name.map(Name::as_str), &data);
-                seat.listeners.emit("message", &message);
-                self.listeners.emit("message", &message);
+    /// Delivers a message, and with it those of the same sender that follow it in the queue: JSON is read together.
+    fn deliver_messages(&self, first: Event) {
+        let sender = json_message(&first).map(|(key, _)| key);
+        let mut run = vec![first];
+        if sender.is_some() {
+            let mut outputs = self.outputs.borrow_mut();
+            while run.len() < RUN
+                && let Some(Output::Event(event)) =
+                    outputs.pop_front_if(|output| is_json_message_from(output, sender))
+            {
+                run.push(event);
             }
-            Err(error) => self.report(&error),
+        }
+        let texts: Vec<&str> = run
+            .iter()
+            .filter_map(json_message)
+            .map(|(_, text)| text)
+            .collect();
+        let values = if texts.len() > 1 {
+            value::unpack_all(&texts)
+        } else {
+            None
+        };
+        for (index, event) in (0..).zip(&run) {
+            self.deliver_message(event, values.as_ref().map(|values| values.get(index)));
+        }
+    }
+
+    /// `value` is the body's, if it is known already.
+    fn deliver_message(&self, event: &Event, value: Option<JsValue>) {
+        let read = |body| value.map_or_else(|| value::unpack(body), Ok);
+        match event {
+            Event::Message(key, name, body) => {
+                let seat = self.peer(*key);
+                let here = self.listeners.has("message");
+                if !here && !seat.listeners.has("message") {
+                    return;
+                }
+                match read(body) {
+                    Ok(data) => {
+                        let message = events::message(&seat.wrapper, name.as_ref().map(Name::as_str), &data);
+                        seat.listeners.emit("message", &message);
+                        self.listeners.emit("message", &message);
+                    }
+                    Err(error) => self.report(&error),
+                }
+            }
+            Event::ThreadMessage(thread, key, body) => {
+                let Some(seat) = self.threads.borrow().get(thread).cloned() else {
+                    return;
+                };
+                match read(body) {
+                    Ok(data) => seat.message(*key, &data),
+                    Err(error) => self.report(&error),
+                }
+            }
+            _ => {}
         }
     }
 
@@ -597,5 +653,25 @@ impl Runtime {
             };
             let _ = this.input(|core, now| core.reply(now, key, request, outcome));
         });
+    }
+}
+
+/// Messages that are read together, at most.
+const RUN: usize = 1024;
+
+/// The sender and the text of a message whose body is JSON.
+fn json_message(event: &Event) -> Option<(PeerKey, &str)> {
+    match event {
+        Event::Message(key, _, Body::Json(text)) | Event::ThreadMessage(_, key, Body::Json(text)) => {
+            Some((*key, text))
+        }
+        _ => None,
+    }
+}
+
+fn is_json_message_from(output: &Output, sender: Option<PeerKey>) -> bool {
+    match output {
+        Output::Event(event) => json_message(event).is_some_and(|(key, _)| Some(key) == sender),
+        _ => false,
     }
 }

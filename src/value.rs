@@ -16,6 +16,8 @@ extern "C" {
     fn fill(packed: &JsValue) -> Promise;
     #[wasm_bindgen(catch, js_name = parse)]
     fn parse_js(text: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(js_name = parseAll)]
+    fn parse_all(texts: &str, count: usize) -> Option<Array>;
     #[wasm_bindgen(catch, js_name = unpack)]
     fn unpack_js(json: &str, parts: Array) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch, js_name = userDataText)]
@@ -90,6 +92,11 @@ pub(crate) fn unpack(body: &Body) -> Result<JsValue, Error> {
         ),
     }
     .map_err(|_| Error::new(Code::ProtocolViolation, "a message whose content can't be read"))
+}
+
+/// The values of JSON texts of one sender, read with one crossing; `None` if some are not JSON.
+pub(crate) fn unpack_all(texts: &[&str]) -> Option<Array> {
+    parse_all(&texts.join(","), texts.len())
 }
 
 /// User data from the page.

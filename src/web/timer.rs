@@ -1,6 +1,7 @@
 //! One timer that is set to the earliest moment at which the core has something to do.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use js_sys::Function;
 use peerloom_core::time::Time;
@@ -61,6 +62,54 @@ impl Timer {
 impl Drop for Timer {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+#[wasm_bindgen(module = "/js/task.js")]
+extern "C" {
+    type Task;
+    #[wasm_bindgen(constructor)]
+    fn new(run: &Function) -> Task;
+    #[wasm_bindgen(method)]
+    fn post(this: &Task);
+    #[wasm_bindgen(method)]
+    fn end(this: &Task);
+}
+
+/// A function that runs in a task of its own, after those that wait already.
+pub(crate) struct Afterwards {
+    task: Task,
+    _function: Closure<dyn FnMut()>,
+    posted: Rc<Cell<bool>>,
+}
+
+impl Afterwards {
+    /// Not asked for yet.
+    pub(crate) fn new(mut function: impl FnMut() + 'static) -> Self {
+        let posted = Rc::new(Cell::new(false));
+        let runs = Rc::clone(&posted);
+        let function: Closure<dyn FnMut()> = Closure::new(move || {
+            runs.set(false);
+            function();
+        });
+        Self {
+            task: Task::new(function.as_ref().unchecked_ref()),
+            _function: function,
+            posted,
+        }
+    }
+
+    /// Asks for one run; asking again before it is needless.
+    pub(crate) fn post(&self) {
+        if !self.posted.replace(true) {
+            self.task.post();
+        }
+    }
+}
+
+impl Drop for Afterwards {
+    fn drop(&mut self) {
+        self.task.end();
     }
 }
 

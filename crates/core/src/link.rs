@@ -19,10 +19,11 @@ const CHANNEL_BUFFER: usize = 256 * 1024;
 const RELAY_WINDOW: usize = 128 * 1024;
 /// Bytes of these below which a message goes at once.
 const RELAY_AT_ONCE: usize = 2 * 1024;
-/// Milliseconds that an acknowledgement may wait for a message to travel with.
-const ACKNOWLEDGE_AFTER: u64 = 2;
+/// Milliseconds that an acknowledgement waits for a message to travel with, at most; over a channel the owner calls
+/// [`Link::acknowledge`] long before.
+const ACKNOWLEDGE_AFTER: u64 = 20;
 /// Bytes received after which it does not wait.
-const ACKNOWLEDGE_BYTES: usize = 16 * 1024;
+const ACKNOWLEDGE_BYTES: usize = 64 * 1024;
 /// Milliseconds of silence on a channel after which the link asks whether the other side is there.
 const PING_AFTER: u64 = 2_000;
 /// Milliseconds that it waits for anything to come then.
@@ -506,6 +507,19 @@ impl Link {
         self.control.pop_front().map(|frame| codec::encode(&frame))
     }
 
+    /// Whether something was received and not acknowledged.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        self.acknowledge_at.is_some()
+    }
+
+    /// An acknowledgement that is owed waits no longer.
+    pub fn acknowledge(&mut self, now: Time) {
+        if self.owes() {
+            self.acknowledge_at = Some(now);
+        }
+    }
+
     /// What has arrived here.
     #[must_use]
     pub fn acknowledgement(&self) -> Acknowledgement {
@@ -630,8 +644,10 @@ mod tests {
         let (mut a, mut b) = pair();
         a.send(Time(1), &message("hi"), Some(7));
         pump(Time(1), &mut a, &mut b);
-        assert_eq!(b.poll_timeout(), Some(Time(3)));
-        assert_eq!(pump(Time(3), &mut b, &mut a), vec![Arrival::Confirmed(7)]);
+        assert_eq!(b.poll_timeout(), Some(Time(21)));
+        assert_eq!(pump(Time(2), &mut b, &mut a), []);
+        b.acknowledge(Time(2));
+        assert_eq!(pump(Time(2), &mut b, &mut a), vec![Arrival::Confirmed(7)]);
         assert!(a.is_settled());
     }
 
@@ -645,7 +661,7 @@ mod tests {
         a.send(Time(2), &message("two"), Some(2));
         assert_eq!(texts(&pump(Time(2), &mut a, &mut b)), ["two"]);
         assert_eq!(
-            pump(Time(9), &mut b, &mut a),
+            pump(Time(22), &mut b, &mut a),
             vec![Arrival::Confirmed(1), Arrival::Confirmed(2)]
         );
     }
@@ -674,7 +690,7 @@ mod tests {
         assert_eq!((b.assembly_bytes(), b.kept()), (0, 0));
         a.drained();
         assert_eq!(texts(&pump(Time(1), &mut a, &mut b)), [""; 0]);
-        assert_eq!(pump(Time(9), &mut b, &mut a), [Arrival::Bye]);
+        assert_eq!(pump(Time(22), &mut b, &mut a), [Arrival::Bye]);
         a.abandon(2);
         a.drained();
         a.send(Time(10), &message("anew"), Some(2));
@@ -706,7 +722,7 @@ mod tests {
             arrivals.extend(pump(Time(0), &mut a, &mut b));
             a.drained();
             b.drained();
-            pump(Time(5), &mut b, &mut a);
+            pump(Time(20), &mut b, &mut a);
         }
         assert_eq!(texts(&arrivals), [large]);
     }

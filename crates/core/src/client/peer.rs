@@ -163,6 +163,8 @@ pub(super) struct Peers {
     peers: Vec<Peer>,
     keys: Map<Id, PeerKey>,
     pub(super) lookups: Map<Name, Lookup>,
+    /// Those that something came from over a channel since [`Client::acknowledge`].
+    owing: Vec<PeerKey>,
 }
 
 impl Peers {
@@ -405,8 +407,31 @@ impl Client {
         self.arrived(now, key, arrivals);
         match received {
             Ok(()) if self.is_overfilled(key) => self.violated(now, key, "too much at once from strangers"),
-            Ok(()) => self.flush(now, key),
+            Ok(()) => {
+                self.flush(now, key);
+                if self.peers.get(key).link.owes() && !self.peers.owing.contains(&key) {
+                    self.peers.owing.push(key);
+                }
+            }
             Err(violation) => self.violated(now, key, violation.0),
+        }
+    }
+
+    /// Whether something came over a channel and was not acknowledged. [`Client::acknowledge`] is then to be called
+    /// when the page has had its chance to answer, so that an answer and an acknowledgement share a frame.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        self.peers
+            .owing
+            .iter()
+            .any(|key| self.peers.get(*key).link.owes())
+    }
+
+    /// Acknowledges what came over channels, unless what was sent meanwhile did.
+    pub fn acknowledge(&mut self, now: Time) {
+        for key in std::mem::take(&mut self.peers.owing) {
+            self.peers.get_mut(key).link.acknowledge(now);
+            self.flush(now, key);
         }
     }
 
