@@ -13,6 +13,8 @@ use crate::wire::{Body, Item, Name, Outcome};
 struct Pending {
     receipt: Receipt,
     peer: PeerKey,
+    /// For the error, if it comes to that.
+    name: Name,
     deadline: Time,
 }
 
@@ -104,13 +106,19 @@ impl Client {
     ) {
         self.requests.next = self.requests.next.wrapping_add(1);
         let request = self.requests.next;
-        match self.encode(&Item::Request { request, name, body }) {
+        let item = Item::Request {
+            request,
+            name: name.clone(),
+            body,
+        };
+        match self.encode(&item) {
             Ok(encoded) => {
                 self.requests.pending.insert(
                     request,
                     Pending {
                         receipt,
                         peer: key,
+                        name,
                         deadline,
                     },
                 );
@@ -144,7 +152,10 @@ impl Client {
             Outcome::Failed(detail) => {
                 Output::Reject(pending.receipt, Error::new(Code::RequestFailed, limited(detail)))
             }
-            Outcome::Unhandled => Output::Reject(pending.receipt, Code::RequestUnhandled.into()),
+            Outcome::Unhandled => Output::Reject(
+                pending.receipt,
+                Error::new(Code::RequestUnhandled, pending.name.as_str()),
+            ),
         });
     }
 
@@ -175,8 +186,10 @@ impl Client {
             .collect();
         for request in late {
             if let Some(pending) = self.requests.pending.remove(&request) {
-                self.outputs
-                    .push_back(Output::Reject(pending.receipt, Code::Timeout.into()));
+                self.outputs.push_back(Output::Reject(
+                    pending.receipt,
+                    Error::new(Code::Timeout, pending.name.as_str()),
+                ));
             }
         }
         let late: Vec<Receipt> = self
