@@ -25,6 +25,8 @@ const MUTE: u64 = 15_000;
 
 enum Action {
     Tick(usize, u32),
+    /// The page's listeners have run.
+    Acknowledge(usize, u32),
     SocketOpened(usize),
     SocketMessage(usize, Vec<u8>),
     SocketClosed(usize, u16),
@@ -124,6 +126,7 @@ pub struct Page {
     /// The page has no network until then.
     cut_off_until: u64,
     tick_at: Option<u64>,
+    acknowledges: bool,
     ticks_now: (u64, u32),
     pub ticks: u64,
     pub states: Vec<ClientState>,
@@ -409,6 +412,7 @@ impl World {
             asleep_until: 0,
             cut_off_until: 0,
             tick_at: None,
+            acknowledges: false,
             ticks_now: (0, 0),
             ticks: 0,
             states: Vec::new(),
@@ -492,6 +496,7 @@ impl World {
         state.life += 1;
         state.instances.push(instance);
         state.tick_at = None;
+        state.acknowledges = false;
         state.asleep_until = 0;
         state.states.clear();
         state.peer_states.clear();
@@ -519,6 +524,7 @@ impl World {
         client.socket_received(now, &codec::encode(&ServerFrame::Pong { received: 0 }));
         client.socket_closed(now, 1006);
         client.hurry(now);
+        client.acknowledge(now);
         client.drop_socket(now);
         client.close();
         for key in (0..client.peer_count()).map(PeerKey) {
@@ -597,10 +603,10 @@ impl World {
     }
 
     fn body(&mut self, index: usize) -> Body {
-        match self.random.below(40) {
+        match self.random.below(80) {
             0 => Body::Rich {
                 json: format!("{index} "),
-                parts: vec![Bytes(vec![7; self.random.index(60_000)])],
+                parts: vec![Bytes(vec![7; self.random.index(40_000)])],
             },
             1 => Body::Text(format!("{index} {}", "x".repeat(self.random.index(40_000)))),
             2..10 => Body::Json(format!("{index} {}", "y".repeat(self.random.index(3_000)))),
@@ -878,6 +884,11 @@ impl World {
         while let Some(output) = self.pages[page].client.poll_output() {
             self.carry_out(page, output);
         }
+        if self.pages[page].client.owes() && !self.pages[page].acknowledges {
+            self.pages[page].acknowledges = true;
+            let life = self.pages[page].life;
+            self.after(0, 1, Action::Acknowledge(page, life));
+        }
         self.plan_tick(page);
     }
 
@@ -1107,7 +1118,7 @@ impl World {
 
     fn client_of(&self, action: &Action) -> Option<usize> {
         match action {
-            Action::Tick(page, _) => Some(*page),
+            Action::Tick(page, _) | Action::Acknowledge(page, _) => Some(*page),
             Action::SocketOpened(socket)
             | Action::SocketMessage(socket, _)
             | Action::SocketClosed(socket, _) => Some(self.sockets[*socket].page),
@@ -1136,6 +1147,13 @@ impl World {
         let now = Time(self.now);
         match entry.action {
             Action::Tick(page, life) => self.tick(page, life),
+            Action::Acknowledge(page, life) => {
+                if self.pages[page].life == life && !self.pages[page].gone {
+                    self.pages[page].acknowledges = false;
+                    self.pages[page].client.acknowledge(now);
+                    self.drain(page);
+                }
+            }
             Action::SocketOpened(socket) => {
                 if self.hears(socket) && !self.sockets[socket].silent {
                     let page = self.sockets[socket].page;
