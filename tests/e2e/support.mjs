@@ -158,7 +158,7 @@ export class Actor {
    *   `before` runs in the page before its own scripts; with `apart` the page has a browser to itself
    */
   static async open(kind, name, url, { before, viewport, apart = false } = {}) {
-    const actor = new Actor();
+    const actor = new this();
     const browser = await (apart ? launchBrowser(kind) : sharedBrowser(kind));
     actor.kind = kind;
     actor.name = name;
