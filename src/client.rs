@@ -277,10 +277,9 @@ fn names(array: &Array, what: &str) -> Result<Vec<Name>, JsValue> {
 
 /// A thread's id that nobody can guess: 130 bits.
 fn unguessable() -> ThreadId {
-    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let text: String = web::random::<26>()
         .iter()
-        .map(|byte| ALPHABET[usize::from(byte & 31)] as char)
+        .map(|byte| web::letter(*byte))
         .collect();
     // 26 letters are always a name.
     ThreadId::new(&text).unwrap_or_else(|_| unguessable())

@@ -16,7 +16,7 @@ use peerloom_core::link::Receipt;
 use peerloom_core::map::Map;
 use peerloom_core::time::Time;
 use peerloom_core::wire::codec::Codec;
-use peerloom_core::wire::{Body, Instance, Name, Outcome, ThreadId, limits};
+use peerloom_core::wire::{Body, Instance, Name, Outcome, Secret, ThreadId, limits};
 use peerloom_core::{Code, Error};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -252,6 +252,14 @@ impl Runtime {
     /// Opens.
     pub(crate) fn open(&self) -> Promise {
         *self.alive.borrow_mut() = self.this.upgrade();
+        // Known to this page alone before the first hello, so that an admission whose answer got lost can be taken up.
+        let ticket: String = web::random::<26>()
+            .iter()
+            .map(|byte| web::letter(*byte))
+            .collect();
+        if let Some(ticket) = Secret::new(&ticket) {
+            let _ = self.enter(|core, _| core.set_ticket(ticket));
+        }
         if self.page.borrow().is_none() {
             let this = self.this.clone();
             *self.page.borrow_mut() = Some(Page::new(move |event| {

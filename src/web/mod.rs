@@ -34,6 +34,11 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// Five bits as a letter or digit that is hard to confuse with another.
+pub(crate) fn letter(byte: u8) -> char {
+    char::from(b"abcdefghijkmnpqrstuvwxyz23456789"[usize::from(byte & 31)])
+}
+
 /// Whether the browser has that global.
 pub(crate) fn has_global(name: &str) -> bool {
     js_sys::Reflect::get(&js_sys::global(), &name.into()).is_ok_and(|value| value.is_function())
