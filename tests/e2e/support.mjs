@@ -231,6 +231,12 @@ export async function openSdk(kind, name, server, { webrtc = true, apart = false
   return actor;
 }
 
+/** The same page, loaded again. */
+export async function openAgain(actor, server) {
+  await actor.page.goto(`${server.url}healthz`, { waitUntil: "domcontentloaded" });
+  await actor.run(kit, true);
+}
+
 // ---- tests --------------------------------------------------------------------------------------------------------
 
 /**

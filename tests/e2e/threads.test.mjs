@@ -1,7 +1,7 @@
 // Meeting in a thread: who is there, what they say of themselves, who goes and why, and one link however much is shared.
 
 import assert from "node:assert/strict";
-import { scene, scenes } from "./support.mjs";
+import { openAgain, scene, scenes } from "./support.mjs";
 
 scenes("two meet in a thread, see each other, and share one connection", {}, async ([alice, bob]) => {
   await alice.run(async () => {
@@ -121,6 +121,33 @@ for (const kind of ["chromium", "firefox"]) {
     await alice.run(() => reach(client.peer("bob"), "offline"));
   });
 }
+
+scenes("who reloads the page comes back under the same id, and is linked anew", {}, async ([alice, bob], server) => {
+  await meet(alice, bob);
+  await alice.run(() => {
+    globalThis.heard = [];
+    globalThis.came = [];
+    thread.on("message", ({ from, data }) => heard.push(`${from.id}: ${data}`));
+    thread.on("join", ({ id }) => came.push(id));
+    thread.on("leave", ({ member, reason }) => came.push(`${member.id} ${reason}`));
+  });
+  await bob.run(() => thread.send("before"));
+  await openAgain(bob, server);
+  await bob.run(async () => {
+    await online("bob", { userData: { life: 2 } });
+    await join("lobby");
+    globalThis.answered = next(thread, "message");
+    await thread.send("after");
+  });
+  const seen = await alice.run(async () => {
+    const peer = client.peer("bob");
+    await reach(peer, "live");
+    await thread.send("welcome back");
+    return { heard, came, userData: peer.userData, open: connections().open, same: thread.members.get("bob").peer === peer };
+  });
+  assert.deepEqual(seen, { heard: ["bob: before", "bob: after"], came: ["bob left", "bob"], userData: { life: 2 }, open: 1, same: true });
+  assert.equal(await bob.run(async () => (await answered).data), "welcome back");
+});
 
 async function meet(alice, bob) {
   await alice.run(async () => {

@@ -41,6 +41,7 @@ function defineKinds() {
     uint16: view(Uint16Array),
     int32: view(Int32Array),
     uint32: view(Uint32Array),
+    float16: view(globalThis.Float16Array ?? Uint16Array),
     float32: view(Float32Array),
     float64: view(Float64Array),
     bigInt64: view(BigInt64Array),
@@ -223,6 +224,7 @@ for (const kind of ["chromium", "firefox"]) {
       }
       // And nothing is left behind that would hold up what comes after it.
       await peer.send("still fine");
+      await peer.send(new (class Own extends Uint8Array {})([1, 2]));
       return result;
     });
     for (const [name, errors] of Object.entries(refused)) {
@@ -239,6 +241,7 @@ for (const kind of ["chromium", "firefox"]) {
     assert.match(detail("cycle"), /cycle/);
     assert.match(detail("regExp"), /RegExp at \[0\]/);
     assert.match(detail("throwing"), /sprung/);
-    assert.deepEqual(await bob.run(() => got), ["still fine"]);
+    const got = await bob.run(() => got.map((value) => (typeof value === "string" ? value : `${value.constructor.name} ${value}`)));
+    assert.deepEqual(got, ["still fine", "Uint8Array 1,2"]);
   });
 }
