@@ -1,0 +1,89 @@
+// Every snippet of the README and of docs/ runs as it is printed: JavaScript as a module of a page, HTML as a page, in
+// both browsers, against the real server. What stands behind `<!-- no-run -->` is for another place than a page (a
+// bundler's configuration, say), and only has to be well-formed.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { Actor, Server, TEST_MS, inCheckout } from "./support.mjs";
+
+const FILES = ["README.md", ...readdirSync(inCheckout("docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
+
+/** The fenced blocks of a page of documentation. */
+function snippets(file) {
+  const lines = readFileSync(inCheckout(file), "utf8").split("\n");
+  const found = [];
+  for (let index = 0; index < lines.length; index += 1) {
+    const fence = lines[index].match(/^```(js|html)\b/);
+    if (!fence) continue;
+    const before = lines.slice(Math.max(0, index - 2), index).join("\n");
+    const end = lines.indexOf("```", index + 1);
+    found.push({
+      language: fence[1],
+      where: `${file}:${index + 1}`,
+      runs: !before.includes("<!-- no-run -->"),
+      source: lines.slice(index + 1, end).join("\n"),
+    });
+    index = end;
+  }
+  return found;
+}
+
+const ALL = FILES.flatMap(snippets);
+let server;
+before(async () => (server = await Server.start()));
+after(() => server?.stop());
+
+test("there are snippets to run, a page among them", () => {
+  assert(ALL.some(({ language, runs }) => language === "js" && runs), "no JavaScript");
+  assert(ALL.some(({ language, runs }) => language === "html" && runs), "no HTML");
+});
+
+for (const { where, source, language } of ALL.filter(({ runs }) => !runs)) {
+  test(`${where} is well-formed`, { skip: language !== "js" && "not JavaScript" }, () => {
+    execFileSync(process.execPath, ["--input-type=module", "--check", "-"], { input: source });
+  });
+}
+
+/** A page of the documentation is a chat: opened twice, what is written in one is read in the other. */
+async function chats(kind, one, html) {
+  const other = await Actor.open(kind, "second reader", `${server.url}healthz`);
+  try {
+    await one.page.setContent(html, { waitUntil: "load" });
+    await other.page.setContent(html, { waitUntil: "load" });
+    await Promise.race([one.see("li", `/ is here$/.test(it.textContent)`), other.see("li", `/ is here$/.test(it.textContent)`)]);
+    await one.run(() => {
+      const line = document.querySelector("input");
+      line.value = "hello";
+      line.dispatchEvent(new Event("change"));
+    });
+    await other.see("li", `/: hello$/.test(it.textContent)`);
+    assert.deepEqual(other.faults, []);
+  } finally {
+    await other.close();
+  }
+}
+
+for (const kind of ["chromium", "firefox"]) {
+  for (const { where, source, language } of ALL.filter(({ runs }) => runs)) {
+    test(`${where} runs (${kind})`, { timeout: TEST_MS }, async () => {
+      const actor = await Actor.open(kind, "reader", `${server.url}healthz`);
+      try {
+        // Where a bundler or an import map would find the package, the test does.
+        const resolved = source.replaceAll(/(from|import)(\s*\(?)"peerloom"/g, `$1$2"${server.url}pkg/index.js"`);
+        if (language === "html") {
+          await chats(kind, actor, resolved);
+        } else {
+          await actor.run(async (text) => {
+            const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+            await import(url);
+          }, resolved);
+        }
+        assert.deepEqual(actor.faults, []);
+      } finally {
+        await actor.close();
+      }
+    });
+  }
+}
