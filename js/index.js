@@ -31,6 +31,36 @@ async function loadOnce(source) {
   }
 }
 
+/** The socket's address: the page's own origin by default, and `/peerloom` where no path is given. */
+function address(server = "/peerloom") {
+  const refuse = (why) => new PeerloomError("invalid_option", `\`server\` ${why}`);
+  let url;
+  try {
+    url = new URL(server, globalThis.location?.href);
+  } catch {
+    throw refuse("is not an address; give one such as wss://example.org");
+  }
+  url.protocol = url.protocol.replace("http", "ws");
+  if (!/^wss?:$/.test(url.protocol)) throw refuse("takes a ws:, wss:, http: or https: address");
+  if (url.pathname === "/") url.pathname = "/peerloom";
+  url.hash = "";
+  return url.href;
+}
+
+/** A socket that opens while the wasm comes; none where the browser refuses, which the wasm then finds out for itself. */
+function openSocket(server) {
+  try {
+    return new WebSocket(server, "peerloom.v1");
+  } catch {
+    return undefined;
+  }
+}
+
+/** The first use of the browser's WebRTC starts it, which takes a while: better while the wasm comes. */
+function startWebrtc() {
+  globalThis.RTCPeerConnection?.generateCertificate?.({ name: "ECDSA", namedCurve: "P-256" }).catch(() => {});
+}
+
 /** `new Client(options)` and `await client.open()` in one. */
 export async function connect(options) {
   return new Client(options).open();
@@ -62,7 +92,7 @@ export class Client {
   #closed = false;
 
   constructor(options = {}) {
-    this.#options = { ...options, server: options.server === undefined ? undefined : String(options.server) };
+    this.#options = { ...options };
   }
 
   get id() {
@@ -92,14 +122,20 @@ export class Client {
   }
 
   async #open() {
+    let socket;
     try {
-      await init();
+      const server = address(this.#options.server ?? undefined);
+      const loaded = init();
+      socket = openSocket(server);
+      startWebrtc();
+      await loaded;
       if (this.#closed) throw new PeerloomError("closed");
-      this.#inner ??= new WasmClient(this.#options);
+      this.#inner ??= new WasmClient({ ...this.#options, server }, socket);
       for (const call of this.#before.splice(0)) call();
       await this.#inner.open();
       return this;
     } catch (error) {
+      socket?.close();
       // Made but not admitted: nothing of it may go on, and a client is opened once.
       this.#closed ||= this.#inner !== undefined;
       this.#opening = undefined;

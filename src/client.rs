@@ -25,11 +25,12 @@ pub struct Client {
 
 #[wasm_bindgen]
 impl Client {
-    /// A client that is not open. Throws `invalid_option` or `invalid_name`.
+    /// A client that is not open. `socket` is one to the server that was made while the wasm came. Throws
+    /// `invalid_option` or `invalid_name`.
     #[wasm_bindgen(constructor, skip_typescript)]
-    pub fn new(options: &JsValue) -> Result<Client, JsValue> {
+    pub fn new(options: &JsValue, socket: Option<web_sys::WebSocket>) -> Result<Client, JsValue> {
         Ok(Self {
-            runtime: Runtime::new(ClientOptions::parse(options)?)?,
+            runtime: Runtime::new(ClientOptions::parse(options)?, socket)?,
         })
     }
 

@@ -8,7 +8,7 @@ use peerloom_core::Code;
 use peerloom_core::wire::{Id, Media, Name, NameError, Secret, ThreadId};
 use wasm_bindgen::prelude::*;
 
-use crate::{error, web};
+use crate::error;
 
 fn invalid(option: &str, why: &str) -> JsValue {
     error::new(Code::InvalidOption, &["`", option, "` ", why].concat())
@@ -89,6 +89,7 @@ impl Options<'_> {
 /// Validated `ClientOptions`. User data and ICE servers stay JavaScript values.
 pub(crate) struct ClientOptions {
     pub(crate) id: Option<Id>,
+    /// A socket's address, which `js/index.js` has made of what was given.
     pub(crate) server: String,
     pub(crate) token: Option<Secret>,
     pub(crate) user_data: JsValue,
@@ -102,7 +103,7 @@ impl ClientOptions {
         let options = Options::new(options)?;
         Ok(Self {
             id: options.string("id")?.as_deref().map(id).transpose()?,
-            server: server(options.string("server")?.as_deref())?,
+            server: options.string("server")?.unwrap_or_default(),
             token: match options.string("token")? {
                 None => None,
                 Some(token) => {
@@ -123,23 +124,6 @@ impl ClientOptions {
             timeout: options.timeout(15_000)?,
         })
     }
-}
-
-/// The socket's address: the page's own origin by default, and `/peerloom` where no path is given.
-fn server(given: Option<&str>) -> Result<String, JsValue> {
-    let url = web::resolve(given.unwrap_or("/peerloom"))
-        .ok_or_else(|| invalid("server", "is not an address; give one such as wss://example.org"))?;
-    match url.protocol().as_str() {
-        "ws:" | "wss:" => {}
-        "http:" => url.set_protocol("ws:"),
-        "https:" => url.set_protocol("wss:"),
-        _ => return Err(invalid("server", "takes a ws:, wss:, http: or https: address")),
-    }
-    if url.pathname() == "/" {
-        url.set_pathname("/peerloom");
-    }
-    url.set_hash("");
-    Ok(url.href())
 }
 
 /// `{ media, userData }` of `client.thread`.

@@ -81,6 +81,8 @@ pub(crate) struct Runtime {
     panics: Cell<u32>,
     crashed: Cell<bool>,
     server: String,
+    /// Made before the wasm was there.
+    early_socket: Cell<Option<web_sys::WebSocket>>,
     ice_servers: RefCell<JsValue>,
     ice_servers_given: bool,
     relay_only: bool,
@@ -100,7 +102,10 @@ pub(crate) struct Runtime {
 
 impl Runtime {
     /// A client that is not open.
-    pub(crate) fn new(options: ClientOptions) -> Result<Rc<Self>, JsValue> {
+    pub(crate) fn new(
+        options: ClientOptions,
+        socket: Option<web_sys::WebSocket>,
+    ) -> Result<Rc<Self>, JsValue> {
         let seed = u64::from_le_bytes(web::random());
         let config = Config {
             id: options.id,
@@ -122,6 +127,7 @@ impl Runtime {
             panics: Cell::new(0),
             crashed: Cell::new(false),
             server: options.server,
+            early_socket: Cell::new(socket),
             ice_servers_given: !options.ice_servers.is_undefined(),
             ice_servers: RefCell::new(options.ice_servers),
             relay_only: options.relay_only,
@@ -466,13 +472,20 @@ impl Runtime {
 
     fn connect_socket(&self) {
         let this = self.this.clone();
-        let socket = Socket::new(&self.server, limits::SUBPROTOCOL, move |event| {
+        let early = self.early_socket.take();
+        let socket = Socket::new(&self.server, limits::SUBPROTOCOL, early, move |event| {
             if let Some(this) = this.upgrade() {
                 this.socket_event(event);
             }
         });
         match socket {
-            Ok(socket) => *self.socket.borrow_mut() = Some(socket),
+            Ok(socket) => {
+                let is_open = socket.is_open();
+                *self.socket.borrow_mut() = Some(socket);
+                if is_open {
+                    let _ = self.input(Client::socket_opened);
+                }
+            }
             Err(_) => {
                 let _ = self.input(|core, now| core.socket_closed(now, 1006));
             }

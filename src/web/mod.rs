@@ -53,14 +53,3 @@ pub(crate) fn page_address() -> String {
             address
         })
 }
-
-/// Makes an address absolute, against the page's.
-pub(crate) fn resolve(address: &str) -> Option<web_sys::Url> {
-    let base = page_address();
-    if base.is_empty() {
-        web_sys::Url::new(address)
-    } else {
-        web_sys::Url::new_with_base(address, &base)
-    }
-    .ok()
-}

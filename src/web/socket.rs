@@ -23,16 +23,20 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Makes a socket.
+    /// Takes `early`, which was made for the same address before, if it is still of use, or makes a socket.
     ///
     /// # Errors
     /// What the browser throws, for an address that it does not allow.
     pub(crate) fn new(
         address: &str,
         protocol: &str,
+        early: Option<WebSocket>,
         on_event: impl Fn(SocketEvent) + Clone + 'static,
     ) -> Result<Self, JsValue> {
-        let socket = WebSocket::new_with_str(address, protocol)?;
+        let socket = match early.filter(|early| early.ready_state() <= WebSocket::OPEN) {
+            Some(early) => early,
+            None => WebSocket::new_with_str(address, protocol)?,
+        };
         socket.set_binary_type(BinaryType::Arraybuffer);
         let (opened, received, closed) = (on_event.clone(), on_event.clone(), on_event);
         let listeners = vec![
@@ -47,6 +51,11 @@ impl Socket {
             }),
         ];
         Ok(Self { socket, listeners })
+    }
+
+    /// Whether it was open before anybody listened.
+    pub(crate) fn is_open(&self) -> bool {
+        self.socket.ready_state() == WebSocket::OPEN
     }
 
     /// Sends one binary message.
