@@ -76,6 +76,7 @@ export async function peerServer() {
 /** Peerloom's server. */
 export async function peerloomServer(binary) {
   const child = spawn(binary, ["--dev", "--no-site", "--listen", `${HOST}:0`], { stdio: ["ignore", "pipe", "pipe"] });
+  process.once("exit", () => child.kill());
   const port = await new Promise((resolve, reject) => {
     let said = "";
     const hear = (data) => {
