@@ -1,12 +1,14 @@
 // Every snippet of the README and of docs/ runs as it is printed: JavaScript as a module of a page, HTML as a page, in
-// both browsers, against the real server. What stands behind `<!-- no-run -->` is for another place than a page (a
-// bundler's configuration, say), and only has to be well-formed.
+// both browsers, against the real server. What stands behind `<!-- node -->` is a program for Node that meets another run of
+// itself. What stands behind `<!-- no-run -->` is for yet another place (a bundler's configuration, say), and only has to
+// be well-formed.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
-import { Actor, Server, TEST_MS, inCheckout } from "./support.mjs";
+import { Actor, Server, TEST_MS, inCheckout, launch, stop } from "./support.mjs";
 
 const FILES = ["README.md", ...readdirSync(inCheckout("docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
 
@@ -22,7 +24,7 @@ function snippets(file) {
     found.push({
       language: fence[1],
       where: `${file}:${index + 1}`,
-      runs: !before.includes("<!-- no-run -->"),
+      place: before.includes("<!-- no-run -->") ? "elsewhere" : before.includes("<!-- node -->") ? "node" : "page",
       source: lines.slice(index + 1, end).join("\n"),
     });
     index = end;
@@ -36,13 +38,51 @@ before(async () => (server = await Server.start()));
 after(() => server?.stop());
 
 test("there are snippets to run, a page among them", () => {
-  assert(ALL.some(({ language, runs }) => language === "js" && runs), "no JavaScript");
-  assert(ALL.some(({ language, runs }) => language === "html" && runs), "no HTML");
+  assert(ALL.some(({ language, place }) => language === "js" && place === "page"), "no JavaScript");
+  assert(ALL.some(({ language, place }) => language === "html" && place === "page"), "no HTML");
+  assert(ALL.some(({ place }) => place === "node"), "no program");
 });
 
-for (const { where, source, language } of ALL.filter(({ runs }) => !runs)) {
+for (const { where, source, language } of ALL.filter(({ place }) => place === "elsewhere")) {
   test(`${where} is well-formed`, { skip: language !== "js" && "not JavaScript" }, () => {
     execFileSync(process.execPath, ["--input-type=module", "--check", "-"], { input: source });
+  });
+}
+
+/** A program of the documentation, under that id, and what it prints. */
+function program(source, id) {
+  const args = ["--input-type=module", "-", `ws://${server.address}/peerloom`, id, "documented"];
+  const child = launch(process.execPath, args, { cwd: inCheckout("."), stdio: ["pipe", "pipe", "pipe"] });
+  child.stdin.end(source);
+  const printed = [];
+  child.stderr.on("data", (data) => printed.push(`stderr: ${data}`));
+  const lines = createInterface({ input: child.stdout });
+  lines.on("line", (line) => printed.push(line));
+  const prints = async (text) => {
+    while (!printed.includes(text)) {
+      const more = new Promise((resolve) => lines.once("line", () => resolve(true)));
+      if (!(await Promise.race([more, child.ended.then(() => false)]))) assert.fail(`ended: ${printed.join("; ")}`);
+    }
+  };
+  return { child, prints, printed };
+}
+
+for (const { where, source } of ALL.filter(({ place }) => place === "node")) {
+  test(`${where} meets another one`, { timeout: TEST_MS }, async () => {
+    const both = [program(source, "ada"), program(source, "ben")];
+    const [ada, ben] = both;
+    try {
+      await Promise.all([ada.prints("ben: hello ada, I am ben"), ben.prints("ada: hello ben, I am ada")]);
+      await server.kill();
+      await server.restart();
+      const cleo = program(source, "cleo");
+      both.push(cleo);
+      await Promise.all([ada.prints("cleo: hello ada, I am cleo"), cleo.prints("ben: hello cleo, I am ben")]);
+      for (const { child } of both) assert.equal(await stop(child).then(() => child.exitCode), 0, "it says goodbye");
+      assert.deepEqual(ada.printed, ["ben: hello ada, I am ben", "cleo: hello ada, I am cleo"]);
+    } finally {
+      for (const { child } of both) await stop(child, "SIGKILL");
+    }
   });
 }
 
@@ -66,7 +106,7 @@ async function chats(kind, one, html) {
 }
 
 for (const kind of ["chromium", "firefox"]) {
-  for (const { where, source, language } of ALL.filter(({ runs }) => runs)) {
+  for (const { where, source, language } of ALL.filter(({ place }) => place === "page")) {
     test(`${where} runs (${kind})`, { timeout: TEST_MS }, async () => {
       const actor = await Actor.open(kind, "reader", `${server.url}healthz`);
       try {

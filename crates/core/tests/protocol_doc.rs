@@ -1,14 +1,20 @@
-//! `docs/protocol.md` can't drift from the code: its examples are decoded, and each kind of frame, each close code and
-//! each limit must be named.
+//! `docs/protocol.md` can't drift from the code: its examples are decoded, in both forms, the numbers of its kinds are
+//! compared, and each kind of frame, each close code and each limit must be named.
 
-use peerloom_core::wire::codec::{Kinds, decode_json};
-use peerloom_core::wire::{ClientFrame, CloseCode, LinkFrame, ServerFrame, limits};
+use std::fmt::Write;
+
+use peerloom_core::Code;
+use peerloom_core::wire::codec::{Kinds, decode, decode_json, encode, encode_json};
+use peerloom_core::wire::{
+    Body, Bytes, ClientFrame, CloseCode, Description, DescriptionKind, Item, LeaveReason, LinkFrame, Name,
+    Outcome, ServerFrame, Signal, ThreadId, limits,
+};
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 
-/// The lines of the JSON blocks with that mark.
-fn examples(mark: &str) -> Vec<&'static str> {
-    let fence = format!("```json {mark}");
+/// The lines of the blocks of that language with that mark.
+fn lines(language: &str, mark: &str) -> Vec<&'static str> {
+    let fence = format!("```{language} {mark}");
     let mut found = Vec::new();
     let mut inside = false;
     for line in DOCUMENT.lines() {
@@ -24,7 +30,7 @@ fn examples(mark: &str) -> Vec<&'static str> {
 }
 
 fn check<T: serde::de::DeserializeOwned + Kinds>(mark: &str) {
-    let examples = examples(mark);
+    let examples = lines("json", mark);
     for example in &examples {
         assert!(decode_json::<T>(example).is_ok(), "not a {mark} frame: {example}");
     }
@@ -101,5 +107,144 @@ fn every_limit_is_there() {
             [plain, grouped, mebi].iter().any(|text| line.contains(text)),
             "{line} lacks {limit}"
         );
+    }
+}
+
+/// Each pair of lines is a frame as JSON and in the binary form.
+fn check_binary<T>(mark: &str)
+where
+    T: serde::de::DeserializeOwned + serde::Serialize + Kinds + PartialEq + std::fmt::Debug,
+{
+    let lines = lines("hex", mark);
+    assert!(
+        !lines.is_empty() && lines.len().is_multiple_of(2),
+        "pairs of lines"
+    );
+    for pair in lines.chunks(2) {
+        let frame = decode_json::<T>(pair[0]).unwrap_or_else(|_| panic!("not a {mark} frame: {}", pair[0]));
+        let bytes = encode(&frame);
+        let hex = bytes.iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
+        assert_eq!(pair[1].replace(' ', ""), hex, "of {}", pair[0]);
+        assert_eq!(decode::<T>(&bytes), Ok(frame));
+    }
+}
+
+#[test]
+fn the_binary_examples_are_the_same_frames() {
+    check_binary::<ClientFrame>("client");
+    check_binary::<ServerFrame>("server");
+    check_binary::<LinkFrame>("link");
+}
+
+/// The names in a table of kinds, whose lines count from 0.
+fn numbered(mark: &str) -> Vec<&'static str> {
+    lines("kinds", mark)
+        .into_iter()
+        .enumerate()
+        .map(|(index, line)| {
+            let mut words = line.split_whitespace();
+            assert_eq!(words.next(), Some(index.to_string().as_str()), "{line}");
+            words.next().expect("a name")
+        })
+        .collect()
+}
+
+/// `values` are one of each kind, in order: their numbers and names are those of the table.
+fn check_kinds<T: serde::Serialize>(mark: &str, values: &[T]) {
+    let table = numbered(mark);
+    assert_eq!(table.len(), values.len(), "the kinds of {mark}");
+    for (index, (name, value)) in table.into_iter().zip(values).enumerate() {
+        assert_eq!(usize::from(encode(value)[0]), index, "{mark} {name}");
+        let json = encode_json(value);
+        assert_eq!(json.split('"').nth(1), Some(name), "{mark} {index}: {json}");
+    }
+}
+
+#[test]
+fn the_numbers_of_kinds_are_the_codecs() {
+    assert_eq!(numbered("client"), ClientFrame::NAMES);
+    assert_eq!(numbered("server"), ServerFrame::NAMES);
+    assert_eq!(numbered("link"), LinkFrame::NAMES);
+    let body = || Body::Text("x".into());
+    let name = || Name::new("n").expect("a name");
+    check_kinds(
+        "item",
+        &[
+            Item::Peer { body: body() },
+            Item::Thread {
+                thread: ThreadId::new("t").expect("a name"),
+                body: body(),
+            },
+            Item::Named {
+                name: name(),
+                body: body(),
+            },
+            Item::Request {
+                request: 1,
+                name: name(),
+                body: body(),
+            },
+            Item::Reply {
+                request: 1,
+                outcome: Outcome::Unhandled,
+            },
+            Item::Part {
+                last: true,
+                bytes: Bytes(vec![1]),
+            },
+            Item::Void,
+        ],
+    );
+    check_kinds(
+        "body",
+        &[
+            Body::Json("1".into()),
+            body(),
+            Body::Bytes(Bytes(vec![1])),
+            Body::Rich {
+                json: "1".into(),
+                parts: Vec::new(),
+            },
+        ],
+    );
+    check_kinds(
+        "outcome",
+        &[
+            Outcome::Done(body()),
+            Outcome::Failed("x".into()),
+            Outcome::Unhandled,
+        ],
+    );
+    check_kinds(
+        "signal",
+        &[
+            Signal::Description {
+                generation: 1,
+                exchange: 1,
+                description: Description {
+                    kind: DescriptionKind::Offer,
+                    sdp: "v=0".into(),
+                },
+            },
+            Signal::Candidates {
+                generation: 1,
+                candidates: Vec::new(),
+            },
+        ],
+    );
+    check_kinds(
+        "reason",
+        &[
+            LeaveReason::Left,
+            LeaveReason::TimedOut,
+            LeaveReason::Kicked,
+            LeaveReason::Replaced,
+        ],
+    );
+    for (index, code) in Code::ALL.iter().enumerate() {
+        assert_eq!(usize::from(encode(code)[0]), index, "{}", code.as_str());
     }
 }
