@@ -1,11 +1,13 @@
-// Every snippet of the README and of docs/ runs as it is printed: JavaScript as a module of a page, HTML as a page, in
-// both browsers, against the real server. What stands behind `<!-- node -->` is a program for Node that meets another run of
+// Every snippet of the README and of docs/ runs as it is printed: JavaScript as a module of a page, HTML as the page of a
+// folder that the server serves, with the files behind `<!-- file: NAME -->` beside it, in both browsers. What stands behind `<!-- node -->` is a program for Node that meets another run of
 // itself. What stands behind `<!-- no-run -->` is for yet another place (a bundler's configuration, say), and only has to
 // be well-formed.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { Actor, Server, TEST_MS, inCheckout, launch, stop } from "./support.mjs";
@@ -24,7 +26,8 @@ function snippets(file) {
     found.push({
       language: fence[1],
       where: `${file}:${index + 1}`,
-      place: before.includes("<!-- no-run -->") ? "elsewhere" : before.includes("<!-- node -->") ? "node" : "page",
+      file: before.match(/<!-- file: (\S+) -->/)?.[1],
+      place: before.includes("<!-- file:") ? "folder" : before.includes("<!-- no-run -->") ? "elsewhere" : before.includes("<!-- node -->") ? "node" : "page",
       source: lines.slice(index + 1, end).join("\n"),
     });
     index = end;
@@ -87,39 +90,46 @@ for (const { where, source } of ALL.filter(({ place }) => place === "node")) {
 }
 
 /** A page of the documentation is a chat: opened twice, what is written in one is read in the other. */
-async function chats(kind, one, html) {
-  const other = await Actor.open(kind, "second reader", `${server.url}healthz`);
+async function chats(kind, file, html) {
+  const folder = mkdtempSync(join(tmpdir(), "peerloom-page-"));
+  const actors = [];
+  let site;
   try {
-    await one.page.setContent(html, { waitUntil: "load" });
-    await other.page.setContent(html, { waitUntil: "load" });
-    await Promise.race([one.see("li", `/ is here$/.test(it.textContent)`), other.see("li", `/ is here$/.test(it.textContent)`)]);
+    writeFileSync(join(folder, "index.html"), html);
+    for (const beside of ALL.filter((other) => other.place === "folder" && other.where.startsWith(`${file}:`))) {
+      writeFileSync(join(folder, beside.file), beside.source);
+    }
+    // With the server's own policy, which a page must get along with.
+    site = await Server.start(["--site", folder]);
+    for (const name of ["reader", "second reader"]) actors.push(await Actor.open(kind, name, site.url));
+    const [one, other] = actors;
+    await Promise.race(actors.map((actor) => actor.see("li", `/ is here$/.test(it.textContent)`)));
     await one.run(() => {
       const line = document.querySelector("input");
       line.value = "hello";
       line.dispatchEvent(new Event("change"));
     });
     await other.see("li", `/: hello$/.test(it.textContent)`);
-    assert.deepEqual(other.faults, []);
+    for (const { faults } of actors) assert.deepEqual(faults, []);
   } finally {
-    await other.close();
+    for (const actor of actors) await actor.close();
+    await site?.stop();
+    rmSync(folder, { recursive: true });
   }
 }
 
 for (const kind of ["chromium", "firefox"]) {
   for (const { where, source, language } of ALL.filter(({ place }) => place === "page")) {
     test(`${where} runs (${kind})`, { timeout: TEST_MS }, async () => {
+      if (language === "html") return chats(kind, where.split(":")[0], source);
       const actor = await Actor.open(kind, "reader", `${server.url}healthz`);
       try {
         // Where a bundler or an import map would find the package, the test does.
         const resolved = source.replaceAll(/(from|import)(\s*\(?)"peerloom"/g, `$1$2"${server.url}pkg/index.js"`);
-        if (language === "html") {
-          await chats(kind, actor, resolved);
-        } else {
-          await actor.run(async (text) => {
-            const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
-            await import(url);
-          }, resolved);
-        }
+        await actor.run(async (text) => {
+          const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+          await import(url);
+        }, resolved);
         assert.deepEqual(actor.faults, []);
       } finally {
         await actor.close();
