@@ -2,8 +2,9 @@
 //!
 //! Browser calls are commands with a number ([`Op`]); one runs at a time, and what arrives meanwhile waits, so the races
 //! that the W3C's example guards against can't happen. When both sides offer at once, the polite one lets its own offer
-//! be rolled back by `setRemoteDescription` and the other ignores what came. An answer names the offer that it answers,
-//! and a late one is dropped.
+//! be rolled back by `setRemoteDescription` and the other ignores what came. Before there was any agreement, the polite
+//! one's owner makes a new connection instead: see [`Negotiation::is_overruled_by`]. An answer names the offer that it
+//! answers, and a late one is dropped.
 
 use std::collections::VecDeque;
 
@@ -127,6 +128,20 @@ impl Negotiation {
     pub fn needed(&mut self) {
         self.wants_offer = true;
         self.pump();
+    }
+
+    /// Whether this offer overrules the first one of this side's, so that a new connection is better than a rollback.
+    /// Chromium that rolls back an offer whose candidates it has only just begun to gather sometimes gathers none for
+    /// the answer, and the link fails after seconds.
+    #[must_use]
+    pub fn is_overruled_by(&self, signal: &Signal) -> bool {
+        let is_offer = matches!(
+            signal,
+            Signal::Description { description, .. } if description.kind == DescriptionKind::Offer
+        );
+        let has_offered =
+            self.state == State::HaveLocalOffer || matches!(self.doing, Some((_, Doing::Offering)));
+        is_offer && self.polite && !self.has_remote && has_offered
     }
 
     /// The other side takes too long to make the first offer: make it here.

@@ -934,6 +934,16 @@ impl Client {
             self.make_connection(now, key, generation, true);
             self.refresh(key);
         }
+        let overruled = self
+            .peers
+            .get(key)
+            .connection
+            .as_ref()
+            .is_some_and(|connection| connection.negotiation.is_overruled_by(&signal));
+        if overruled && self.is_current(key, generation) {
+            self.drop_connection(key);
+            self.make_connection(now, key, generation, true);
+        }
         self.negotiate(now, key, generation, |negotiation| negotiation.receive(signal));
     }
 
