@@ -356,7 +356,10 @@ impl Runtime {
         self.connections.borrow_mut().clear();
         self.timer().clear();
         self.handlers.borrow_mut().clear();
-        self.lane.borrow_mut().clear();
+        for job in self.lane.take() {
+            let closed = error::new(Code::Closed, "");
+            let _ = job.reject.call1(&JsValue::UNDEFINED, &closed);
+        }
         self.alive.borrow_mut().take();
     }
 

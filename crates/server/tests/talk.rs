@@ -317,15 +317,15 @@ async fn a_stopping_server_sends_its_clients_away() {
 #[tokio::test]
 async fn a_quiet_client_that_is_there_stays() {
     let mut config = config();
-    config.ping_after = Duration::from_millis(50);
-    config.mute_after = Duration::from_millis(150);
+    config.ping_after = Duration::from_millis(100);
+    config.mute_after = Duration::from_secs(3);
     let server = Server::start(config).await;
     let (mut alice, _) = Client::enter(server.address, Codec::Binary, hello("alice")).await;
     let (mut bob, _) = Client::enter(server.address, Codec::Binary, hello("bob")).await;
     // It answers WebSocket pings, as every browser does by itself, and sends nothing.
     let waiting = tokio::spawn(async move { bob.token().await });
     let begun = std::time::Instant::now();
-    while begun.elapsed() < Duration::from_millis(600) {
+    while begun.elapsed() < Duration::from_millis(3500) {
         alice.settle().await;
     }
     alice.send(&relay("bob", 7)).await;
