@@ -12,7 +12,7 @@ const PACKAGE = process.env.PEERLOOM_PKG ?? inCheckout("pkg");
 test("importing needs no browser, and every name is there", () => {
   const script = `
     const sdk = await import(${JSON.stringify(pathToFileURL(`${PACKAGE}/index.js`).href)});
-    const client = new sdk.Client({ id: "x" });
+    const client = new sdk.Client({ id: "x", server: "ws://127.0.0.1:9" });
     console.log(JSON.stringify({ names: Object.keys(sdk).sort(), supported: sdk.Client.supported, state: client.state, id: client.id }));
     const error = await client.open().catch((error) => error);
     console.log(JSON.stringify({ code: error.code, is: error instanceof sdk.PeerloomError }));
