@@ -168,6 +168,13 @@ fn relayed(items: Vec<Item>) -> ClientFrame {
     }
 }
 
+fn both_codecs_take(frame: &ClientFrame) -> [bool; 2] {
+    [
+        codec::decode::<ClientFrame>(&codec::encode(frame)).is_ok(),
+        codec::decode_json::<ClientFrame>(&codec::encode_json(frame)).is_ok(),
+    ]
+}
+
 #[test]
 fn items_per_frame() {
     for (count, taken) in [
@@ -175,14 +182,7 @@ fn items_per_frame() {
         (limits::ITEMS_PER_FRAME + 1, false),
     ] {
         let frame = relayed(vec![Item::Void; count]);
-        assert_eq!(
-            codec::decode::<ClientFrame>(&codec::encode(&frame)).is_ok(),
-            taken
-        );
-        assert_eq!(
-            codec::decode_json::<ClientFrame>(&codec::encode_json(&frame)).is_ok(),
-            taken
-        );
+        assert_eq!(both_codecs_take(&frame), [taken; 2]);
     }
 }
 
@@ -195,14 +195,7 @@ fn parts_of_a_value() {
                 parts: vec![Bytes::default(); count],
             },
         }]);
-        assert_eq!(
-            codec::decode::<ClientFrame>(&codec::encode(&frame)).is_ok(),
-            taken
-        );
-        assert_eq!(
-            codec::decode_json::<ClientFrame>(&codec::encode_json(&frame)).is_ok(),
-            taken
-        );
+        assert_eq!(both_codecs_take(&frame), [taken; 2]);
     }
 }
 

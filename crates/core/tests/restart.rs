@@ -65,21 +65,18 @@ fn kill_and_restart(world: &mut World) {
     world.start_server();
 }
 
+fn each_client_came_back(world: &World) {
+    use ClientState::{Connecting, Online, Recovering};
+    for page in &world.pages {
+        assert_eq!(page.states, [Connecting, Online, Recovering, Online]);
+    }
+}
+
 #[test]
 fn a_killed_server_loses_nothing_on_a_direct_link() {
     for seed in 0..3 {
         let world = conversation(seed, true, kill_and_restart);
-        for page in &world.pages {
-            assert_eq!(
-                page.states,
-                [
-                    ClientState::Connecting,
-                    ClientState::Online,
-                    ClientState::Recovering,
-                    ClientState::Online
-                ]
-            );
-        }
+        each_client_came_back(&world);
         // The link is none of the server's business.
         for (page, other) in [(0, 1), (1, 0)] {
             assert_eq!(
@@ -94,17 +91,7 @@ fn a_killed_server_loses_nothing_on_a_direct_link() {
 fn a_killed_server_loses_nothing_on_a_relayed_link() {
     for seed in 0..3 {
         let world = conversation(seed, false, kill_and_restart);
-        for page in &world.pages {
-            assert_eq!(
-                page.states,
-                [
-                    ClientState::Connecting,
-                    ClientState::Online,
-                    ClientState::Recovering,
-                    ClientState::Online
-                ]
-            );
-        }
+        each_client_came_back(&world);
         for (page, other) in [(0, 1), (1, 0)] {
             assert_eq!(
                 world.pages[page].peer_states[&other],

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::peer::PeerKey;
-use super::{Client, Event, Output};
+use super::{Client, ClientState, Event, Output};
 use crate::error::{Code, Error};
 use crate::link::{Arrival, Encoded, Receipt};
 use crate::thread::Standing;
@@ -132,6 +132,71 @@ pub(super) struct Lookup {
 }
 
 impl Client {
+    // ---- the page's calls ----
+
+    /// To one peer, without a name.
+    pub fn send(&mut self, now: Time, key: PeerKey, body: Body) -> Receipt {
+        let receipt = self.receipts.take();
+        match self.encode(&Item::Peer { body }) {
+            Ok(encoded) => self.send_to_peer(now, key, encoded, receipt),
+            Err(error) => self.fail(receipt, error),
+        }
+        receipt
+    }
+
+    /// To every member of a thread.
+    pub fn send_thread(&mut self, now: Time, thread: &ThreadId, body: Body) -> Receipt {
+        let receipt = self.receipts.take();
+        let is_leaving = self.leaving.iter().any(|leaving| leaving.thread == *thread);
+        let Some(entry) = self.threads.get(thread).filter(|_| !is_leaving) else {
+            let error = match self.state {
+                ClientState::Closed => Code::Closed.into(),
+                _ if is_leaving => Error::new(Code::Closed, thread.as_str()),
+                _ => Error::new(Code::NotMember, thread.as_str()),
+            };
+            self.fail(receipt, error);
+            return receipt;
+        };
+        let ids: Vec<Id> = entry.members().map(|member| member.peer.id.clone()).collect();
+        match self.encode(&Item::Thread {
+            thread: thread.clone(),
+            body,
+        }) {
+            Ok(encoded) => {
+                self.receipts.group(receipt, ids.len(), true);
+                if ids.is_empty() {
+                    self.settle(receipt);
+                }
+                for id in ids {
+                    let key = self.peers.key(&id);
+                    self.send_encoded(now, key, &encoded, Some(receipt));
+                }
+            }
+            Err(error) => self.fail(receipt, error),
+        }
+        receipt
+    }
+
+    /// To ids and tags, with a name.
+    pub fn send_named(&mut self, now: Time, to: &[Name], name: Name, body: Body) -> Receipt {
+        let receipt = self.receipts.take();
+        match self.encode(&Item::Named { name, body }) {
+            Ok(encoded) => {
+                self.receipts.group(receipt, to.len(), false);
+                if to.is_empty() {
+                    self.settle(receipt);
+                }
+                for target in to {
+                    self.send_to_name(now, target, encoded.clone(), receipt);
+                }
+            }
+            Err(error) => self.fail(receipt, error),
+        }
+        receipt
+    }
+
+    // ---- inside ----
+
     /// One part of a call has succeeded.
     pub(super) fn settle(&mut self, receipt: Receipt) {
         self.finish(receipt, None);

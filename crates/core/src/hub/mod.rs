@@ -189,12 +189,7 @@ impl Hub {
 
     /// A frame came that is not the socket's first. It has been dealt with even when the answer is to pause.
     pub fn frame(&mut self, now: Time, conn: ConnId, frame: ClientFrame) -> Pause {
-        let Some(&key) = self.connections.get(&conn) else {
-            self.expel(
-                conn,
-                CloseCode::ProtocolViolation,
-                "the first frame must be a hello",
-            );
+        let Some(key) = self.greeted(conn) else {
             return Pause(0);
         };
         self.cost = weight::of_client(&frame);
@@ -233,14 +228,22 @@ impl Hub {
         self.charge(now, conn, key, control, cost)
     }
 
-    /// A frame of a kind that is not known came: it is counted, as its sender does, and otherwise ignored.
-    pub fn unknown(&mut self, now: Time, conn: ConnId) -> Pause {
-        let Some(&key) = self.connections.get(&conn) else {
+    /// The session of a socket that has said hello; any other is expelled.
+    fn greeted(&mut self, conn: ConnId) -> Option<Key> {
+        let key = self.connections.get(&conn).copied();
+        if key.is_none() {
             self.expel(
                 conn,
                 CloseCode::ProtocolViolation,
                 "the first frame must be a hello",
             );
+        }
+        key
+    }
+
+    /// A frame of a kind that is not known came: it is counted, as its sender does, and otherwise ignored.
+    pub fn unknown(&mut self, now: Time, conn: ConnId) -> Pause {
+        let Some(key) = self.greeted(conn) else {
             return Pause(0);
         };
         if let Some(session) = self.sessions.get_mut(&key) {

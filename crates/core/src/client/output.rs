@@ -1,0 +1,98 @@
+//! What a client says: events for the page, and work for its run loop.
+
+use super::{PeerKey, PeerState};
+use crate::error::Error;
+use crate::link::Receipt;
+use crate::negotiation::{Command, Op};
+use crate::thread::Change;
+use crate::wire::{Body, Id, Name, ThreadId};
+
+/// `client.state` of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientState {
+    /// Not opened.
+    Idle,
+    /// Opening.
+    Connecting,
+    /// Admitted by the server.
+    Online,
+    /// The server is out of reach; the session comes back by itself.
+    Recovering,
+    /// Over.
+    Closed,
+}
+
+impl ClientState {
+    /// As in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Connecting => "connecting",
+            Self::Online => "online",
+            Self::Recovering => "recovering",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// What the page is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// `client.state` changed.
+    State(ClientState),
+    /// `peer.state` changed.
+    PeerState(PeerKey, PeerState),
+    /// A peer's user data changed.
+    PeerUpdated(PeerKey),
+    /// From `peer.send`, or with a name from `client.send`.
+    Message(PeerKey, Option<Name>, Body),
+    /// From `thread.send`.
+    ThreadMessage(ThreadId, PeerKey, Body),
+    /// A request to answer with [`Client::reply`].
+    Request(PeerKey, u32, Name, Body),
+    /// Members of a thread changed.
+    Thread(ThreadId, PeerKey, Change),
+    /// This client is no longer in a thread, other than by its own wish.
+    ThreadEnded(ThreadId, Error),
+    /// News about something watched.
+    Presence {
+        /// Who.
+        id: Id,
+        /// The tag that was watched, if it was one.
+        tag: Option<Name>,
+        /// Whether it is there.
+        online: bool,
+    },
+    /// Something failed that no call waits for.
+    Error(Error),
+}
+
+/// What is to be done, in order.
+#[derive(Debug)]
+pub enum Output {
+    /// Make a WebSocket.
+    Connect,
+    /// Send one message over it.
+    SocketSend(Vec<u8>),
+    /// Close it, and hand in nothing more from it.
+    SocketClose,
+    /// Make an `RTCPeerConnection` with data channel 0 (negotiated, ordered, reliable), under this generation.
+    CreateConnection(PeerKey, u32),
+    /// Close that connection, and hand in nothing more from it.
+    CloseConnection(PeerKey, u32),
+    /// Call the browser; answer with [`Client::connection_done`].
+    Exec(PeerKey, u32, Op, Command),
+    /// Send over channel 0 of that connection.
+    ChannelSend(PeerKey, u32, Vec<u8>),
+    /// The calls from the first to the last of these receipts have succeeded.
+    Settle(Receipt, Receipt),
+    /// The call failed.
+    Reject(Receipt, Error),
+    /// The request was answered.
+    Answer(Receipt, Body),
+    /// Tell the page.
+    Event(Event),
+    /// The server says which ICE servers to use, as JSON text.
+    IceServers(String),
+}
