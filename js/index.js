@@ -25,10 +25,18 @@ async function loadOnce(source) {
   if (typeof WebAssembly !== "object") throw new PeerloomError("unsupported", "WebAssembly");
   if (typeof WebSocket !== "function") throw new PeerloomError("unsupported", "WebSocket");
   try {
-    await load(source === undefined ? undefined : { module_or_path: source });
+    await load({ module_or_path: code(source) });
   } catch (cause) {
     throw new PeerloomError("load_failed", cause?.message ?? "", { cause });
   }
+}
+
+/** What `load` takes: the response, or what the page has already. */
+async function code(source = new URL("peerloom_bg.wasm", import.meta.url)) {
+  const isAddress = typeof source === "string" || source instanceof URL || source instanceof Request;
+  const found = isAddress ? await fetch(source) : source;
+  setTimeout(startWebrtc);
+  return found;
 }
 
 /** The socket's address: the page's own origin by default, and `/peerloom` where no path is given. */
@@ -56,7 +64,7 @@ function openSocket(server) {
   }
 }
 
-/** The first use of the browser's WebRTC starts it, which takes a while: better while the wasm comes. */
+/** The first use of the browser's WebRTC starts it, which takes a while: better while the wasm is compiled. */
 function startWebrtc() {
   globalThis.RTCPeerConnection?.generateCertificate?.({ name: "ECDSA", namedCurve: "P-256" }).catch(() => {});
 }
@@ -127,7 +135,6 @@ export class Client {
       const server = address(this.#options.server ?? undefined);
       const loaded = init();
       socket = openSocket(server);
-      startWebrtc();
       await loaded;
       if (this.#closed) throw new PeerloomError("closed");
       this.#inner ??= new WasmClient({ ...this.#options, server }, socket);

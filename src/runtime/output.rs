@@ -51,6 +51,15 @@ impl Runtime {
                     connection.send(&frame);
                 }
             }
+            Output::AwaitDrained(key, generation) => {
+                let waits = match self.connections.borrow().get(&key) {
+                    Some((current, connection)) if *current == generation => connection.await_drained(),
+                    _ => return,
+                };
+                if !waits {
+                    let _ = self.input(|core, now| core.channel_drained(now, key, generation));
+                }
+            }
             Output::Settle(first, last) => self.deferreds.settle(first, last),
             Output::Reject(receipt, error) => self.deferreds.reject(receipt, &error::from_core(&error)),
             Output::Answer(receipt, body) => match value::unpack(&body) {

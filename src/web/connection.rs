@@ -46,6 +46,7 @@ pub(crate) struct Connection {
     connection: RtcPeerConnection,
     channel: RtcDataChannel,
     listeners: Vec<EventListener>,
+    on_drained: Closure<dyn FnMut()>,
 }
 
 impl Connection {
@@ -73,7 +74,7 @@ impl Connection {
         channel.set_binary_type(RtcDataChannelType::Arraybuffer);
         channel.set_buffered_amount_low_threshold(0);
 
-        let mut listeners = Vec::with_capacity(7);
+        let mut listeners = Vec::with_capacity(6);
         let listen = on_event.clone();
         listeners.push(EventListener::new(&connection, "negotiationneeded", move |_| {
             listen(ConnectionEvent::Needed);
@@ -106,9 +107,14 @@ impl Connection {
             listen(ConnectionEvent::Closed)
         }));
         let listen = on_event.clone();
-        listeners.push(EventListener::new(&channel, "bufferedamountlow", move |_| {
-            listen(ConnectionEvent::Drained);
-        }));
+        let watched = channel.clone();
+        let on_drained = Closure::new(move || {
+            // An event can be late, and the channel have more by then.
+            if watched.buffered_amount() == 0 {
+                watched.set_onbufferedamountlow(None);
+                listen(ConnectionEvent::Drained);
+            }
+        });
         // One buffer for all frames: the only copy on the way in.
         let buffer = std::cell::RefCell::new(Vec::new());
         listeners.push(EventListener::new(&channel, "message", move |event| {
@@ -128,6 +134,7 @@ impl Connection {
             connection,
             channel,
             listeners,
+            on_drained,
         })
     }
 
@@ -135,6 +142,17 @@ impl Connection {
     pub(crate) fn send(&self, frame: &[u8]) {
         // What can't be sent is repeated when the link is carried again.
         let _ = self.channel.send_with_u8_array(frame);
+    }
+
+    /// Whether the channel still has something to hand to the network; if so, `Drained` comes when it has not. Listened
+    /// for only then: the browser calls the listener for every frame otherwise.
+    pub(crate) fn await_drained(&self) -> bool {
+        let waits = self.channel.buffered_amount() > 0;
+        if waits {
+            self.channel
+                .set_onbufferedamountlow(Some(self.on_drained.as_ref().unchecked_ref()));
+        }
+        waits
     }
 
     /// Carries out a command; the future does not borrow the connection.
@@ -175,6 +193,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.listeners.clear();
+        self.channel.set_onbufferedamountlow(None);
         self.channel.close();
         self.connection.close();
     }

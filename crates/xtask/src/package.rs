@@ -209,6 +209,8 @@ fn bundle(kit: &Kit, place: &Path) -> Result<()> {
             "--format=esm",
             "--target=es2022",
             "--log-level=warning",
+            // The glue names the same module more than once.
+            "--log-override:duplicate-object-key=silent",
         ])
         .arg(format!("--outfile={}", bundled.display()));
     shell::run(&mut bundle)?;

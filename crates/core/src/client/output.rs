@@ -85,6 +85,8 @@ pub enum Output {
     Exec(PeerKey, u32, Op, Command),
     /// Send over channel 0 of that connection.
     ChannelSend(PeerKey, u32, Vec<u8>),
+    /// Messages wait for channel 0 of that connection to be empty: call [`Client::channel_drained`] when it is, or now.
+    AwaitDrained(PeerKey, u32),
     /// The calls from the first to the last of these receipts have succeeded.
     Settle(Receipt, Receipt),
     /// The call failed.

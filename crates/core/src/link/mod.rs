@@ -60,6 +60,8 @@ pub struct Link {
     heard_at: Time,
     ping_at: Option<Time>,
     control: VecDeque<LinkFrame>,
+    /// The owner was told that messages wait for the channel.
+    awaits_channel: bool,
 }
 
 impl Link {
@@ -73,6 +75,7 @@ impl Link {
             heard_at: Time(0),
             ping_at: None,
             control: VecDeque::new(),
+            awaits_channel: false,
         }
     }
 
@@ -120,7 +123,7 @@ impl Link {
     /// Changes how frames travel. Everything unconfirmed is sent again.
     pub fn carry(&mut self, now: Time, carrier: Carrier) {
         self.carrier = carrier;
-        self.outbox.buffered = 0;
+        self.drained();
         self.control.clear();
         self.heard_at = now;
         self.ping_at = None;
@@ -140,6 +143,7 @@ impl Link {
     /// The channel has handed everything to the network.
     pub fn drained(&mut self) {
         self.outbox.buffered = 0;
+        self.awaits_channel = false;
     }
 
     /// Gives up everything unconfirmed and begins a new stream, where the other side can follow.
@@ -218,9 +222,8 @@ impl Link {
         acknowledged: Acknowledgement,
         arrivals: &mut Vec<Arrival>,
     ) -> Result<(), Violation> {
-        self.outbox.confirm(now, acknowledged, |receipt| {
-            arrivals.push(Arrival::Confirmed(receipt))
-        })
+        let confirmed = |receipt| arrivals.push(Arrival::Confirmed(receipt));
+        self.outbox.confirm(now, acknowledged, confirmed)
     }
 
     /// The next frame for the carrier, in binary form, if there is something that may go now.
@@ -233,6 +236,14 @@ impl Link {
             self.outbox.buffered += frame.len();
         }
         Some(frame)
+    }
+
+    /// Whether messages wait for the channel to be empty, asked after [`Link::poll_frame`]; says so once, until
+    /// [`Link::drained`] is called. An event for each frame would cost more than the frame.
+    pub fn poll_awaits_channel(&mut self) -> bool {
+        self.carrier == Carrier::Channel
+            && self.outbox.is_pending()
+            && !std::mem::replace(&mut self.awaits_channel, true)
     }
 
     fn data_frame(&mut self) -> Option<Vec<u8>> {
@@ -299,7 +310,8 @@ impl Link {
         self.control.push_back(LinkFrame::Ping { token: now.0 as u32 });
     }
 
-    /// When [`Link::tick`] or [`Link::poll_frame`] has something to do next.
+    /// When [`Link::tick`] or [`Link::poll_frame`] has something to do next. Acknowledgements over a channel are not
+    /// among it: [`Link::acknowledge`] is called for them, and a timer for each would cost more than they do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         match self.carrier {
@@ -309,7 +321,7 @@ impl Link {
                     Some(at) => at + PONG_WITHIN,
                     None => self.heard_at + PING_AFTER,
                 };
-                earliest(self.inbox.acknowledge_at, Some(life))
+                Some(life)
             }
             Carrier::Relay => earliest(self.inbox.acknowledge_at, self.outbox.repeat_at()),
         }

@@ -174,6 +174,11 @@ impl Outbox {
         Ok(())
     }
 
+    /// Whether something was not handed to the carrier.
+    pub(super) fn is_pending(&self) -> bool {
+        self.pending > 0
+    }
+
     fn may_send(&self, carrier: Carrier) -> bool {
         if self.pending == 0 {
             return false;

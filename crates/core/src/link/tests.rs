@@ -58,11 +58,28 @@ fn the_first_message_goes_at_once_and_the_rest_share_a_frame() {
 }
 
 #[test]
+fn the_owner_is_told_once_that_messages_wait_for_the_channel() {
+    let (mut a, _) = pair();
+    let now = Time(1);
+    a.send(now, &message("0"), None);
+    assert!(a.poll_frame(now).is_some());
+    assert!(!a.poll_awaits_channel(), "nothing waits");
+    a.send(now, &message("1"), None);
+    assert_eq!(a.poll_frame(now), None);
+    assert_eq!([a.poll_awaits_channel(), a.poll_awaits_channel()], [true, false]);
+    a.drained();
+    assert!(a.poll_frame(now).is_some());
+    a.send(now, &message("2"), None);
+    assert_eq!(a.poll_frame(now), None);
+    assert!(a.poll_awaits_channel(), "again, for another frame");
+}
+
+#[test]
 fn receipts_come_back_with_the_acknowledgement() {
     let (mut a, mut b) = pair();
     a.send(Time(1), &message("hi"), Some(7));
     pump(Time(1), &mut a, &mut b);
-    assert_eq!(b.poll_timeout(), Some(Time(21)));
+    assert_eq!(b.poll_timeout(), Some(Time(2_001)), "no timer for it");
     assert_eq!(pump(Time(2), &mut b, &mut a), []);
     b.acknowledge(Time(2));
     assert_eq!(pump(Time(2), &mut b, &mut a), vec![Arrival::Confirmed(7)]);

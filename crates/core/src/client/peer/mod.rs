@@ -245,6 +245,13 @@ impl Client {
                 _ => self.relay_frame(key, &frame),
             }
         }
+        let peer = self.peers.get_mut(key);
+        if peer.link.poll_awaits_channel()
+            && let Some(connection) = &peer.connection
+        {
+            let generation = connection.negotiation.generation();
+            self.outputs.push_back(Output::AwaitDrained(key, generation));
+        }
         self.wake_for(key);
     }
 

@@ -79,10 +79,8 @@ impl World {
             return;
         }
         connection.drains_at = connection.drains_at.max(self.now) + 1 + bytes.len() as u64 / 2_000;
-        let drains_at = connection.drains_at;
         let at = connection.arrives_at.max(self.now + delay);
         connection.arrives_at = at;
-        self.at(drains_at, Action::ChannelDrained(own));
         self.at(at, Action::ChannelMessage(own, other, bytes));
     }
 
@@ -174,9 +172,13 @@ impl World {
                 }
             }
             Action::ChannelDrained(own) => {
-                if let Some((key, generation)) = heard(self, own)
-                    && self.connections[own].drains_at == self.now
-                {
+                let Some((key, generation)) = heard(self, own) else {
+                    return;
+                };
+                let drains_at = self.connections[own].drains_at;
+                if drains_at > self.now {
+                    self.at(drains_at, Action::ChannelDrained(own));
+                } else if !self.connections[own].silent {
                     self.pages[page].client.channel_drained(now, key, generation);
                 }
             }

@@ -95,6 +95,10 @@ impl World {
                 let own = self.pages[page].connections[&(key, generation)];
                 self.channel_send(own, bytes);
             }
+            Output::AwaitDrained(key, generation) => {
+                let own = self.pages[page].connections[&(key, generation)];
+                self.at(self.now, Action::ChannelDrained(own));
+            }
             Output::Settle(first, last) => {
                 for receipt in first..=last {
                     self.ended(page, receipt, Outcome::Done);
