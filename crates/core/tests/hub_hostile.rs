@@ -262,10 +262,10 @@ fn half_a_million(seed: u64) {
                         codec::decode::<ServerFrame>(&codec::encode(&*frame)).as_ref(),
                         Ok(&*frame)
                     );
-                    assert_eq!(
-                        codec::decode_json::<ServerFrame>(&codec::encode_json(&*frame)).as_ref(),
-                        Ok(&*frame)
-                    );
+                    // In JSON an item of an unknown kind is a void: compared as text.
+                    let text = codec::encode_json(&*frame);
+                    let read = codec::decode_json::<ServerFrame>(&text);
+                    assert_eq!(read.map(|frame| codec::encode_json(&frame)), Ok(text));
                 }
                 Output::Send { .. } => {}
             }

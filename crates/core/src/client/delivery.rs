@@ -429,7 +429,7 @@ impl Client {
             Item::Thread { thread, body } => self.thread_message(now, key, thread, body),
             Item::Request { request, name, body } => self.event(Event::Request(key, request, name, body)),
             Item::Reply { request, outcome } => self.replied(key, request, outcome),
-            Item::Part { .. } | Item::Void => {}
+            Item::Part { .. } | Item::Void | Item::Unknown(_) => {}
         }
     }
 

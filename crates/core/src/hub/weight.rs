@@ -84,7 +84,7 @@ fn of_item(item: &Item) -> usize {
             Outcome::Failed(text) => text.len(),
             Outcome::Unhandled => 0,
         },
-        Item::Part { bytes, .. } => bytes.0.len(),
+        Item::Part { bytes, .. } | Item::Unknown(bytes) => bytes.0.len(),
         Item::Void => 0,
     }
 }

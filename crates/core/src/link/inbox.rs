@@ -2,7 +2,8 @@
 
 use super::{Arrival, Violation};
 use crate::time::{Time, earliest};
-use crate::wire::{Acknowledgement, Item, LinkHeader, codec, limits};
+use crate::wire::codec::{self, DecodeError};
+use crate::wire::{Acknowledgement, Item, LinkHeader, limits};
 
 /// Milliseconds that an acknowledgement waits for a message to travel with, at most; over a channel the owner calls
 /// [`super::Link::acknowledge`] long before.
@@ -108,7 +109,7 @@ impl Inbox {
                     }
                 }
                 _ if self.assembling => return Err(Violation("a message between parts")),
-                Item::Void => {}
+                Item::Void | Item::Unknown(_) => {}
                 item => arrivals.push(Arrival::Item(item)),
             }
         }
@@ -124,9 +125,12 @@ impl Inbox {
         if !last {
             return Ok(None);
         }
-        match codec::decode_part::<Item>(&std::mem::take(&mut self.assembly)) {
-            None | Some(Item::Part { .. }) => Err(Violation("parts that make no message")),
-            item => Ok(item),
+        match codec::decode::<Item>(&std::mem::take(&mut self.assembly)) {
+            Ok(Item::Part { .. }) | Err(DecodeError::Malformed) => {
+                Err(Violation("parts that make no message"))
+            }
+            Ok(item) => Ok(Some(item)),
+            Err(DecodeError::Unknown) => Ok(None),
         }
     }
 }

@@ -219,12 +219,13 @@ impl Outbox {
             first: self.cursor,
             acknowledged,
         };
-        // `LinkFrame::Data` by hand, so that items are copied once: kind, header, length, items.
-        let mut frame = Vec::with_capacity(bytes + 48);
+        // `LinkFrame::Data` by hand, so that items are copied once: kind, header, number of items, each with its length.
+        let mut frame = Vec::with_capacity(bytes + 2 * count + 48);
         frame.push(0);
         frame.extend_from_slice(&codec::encode(&header));
-        frame.extend_from_slice(&codec::encode(&count));
+        codec::push_length(&mut frame, count);
         for entry in self.entries.range(start..start + count) {
+            codec::push_length(&mut frame, entry.bytes.len());
             frame.extend_from_slice(&entry.bytes);
         }
         self.cursor += count as u64;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::wire::Body;
+use crate::wire::{Body, Bytes, LinkHeader};
 
 fn message(text: &str) -> Encoded {
     Encoded::new(&Item::Peer {
@@ -143,6 +143,47 @@ fn a_gap_is_asked_for_again() {
     assert_eq!(texts(&pump(Time(1), &mut a, &mut b)), [""; 0]);
     pump(Time(1), &mut b, &mut a);
     assert_eq!(texts(&pump(Time(1), &mut a, &mut b)), ["lost", "next"]);
+}
+
+#[test]
+fn a_kind_of_a_later_version_is_counted_and_ignored() {
+    let (_, mut b) = pair();
+    let header = LinkHeader {
+        stream: 1,
+        first: 0,
+        acknowledged: Acknowledgement::default(),
+    };
+    let later = Item::Unknown(Bytes(vec![0x7f, 1, 2, 3]));
+    let known = Item::Peer {
+        body: Body::Text("known".into()),
+    };
+    let frame = codec::encode(&LinkFrame::Data {
+        header,
+        items: vec![later, known],
+    });
+    let mut arrivals = Vec::new();
+    b.receive_bytes(Time(0), &frame, &mut arrivals).expect("valid");
+    assert_eq!(texts(&arrivals), ["known"]);
+    assert_eq!(b.acknowledgement(), Acknowledgement { stream: 1, next: 2 });
+
+    // The same in parts.
+    let parts = [vec![0x7f], vec![0; 9]].map(Bytes);
+    let [first, last] = parts;
+    let items = vec![
+        Item::Part {
+            last: false,
+            bytes: first,
+        },
+        Item::Part {
+            last: true,
+            bytes: last,
+        },
+    ];
+    let header = LinkHeader { first: 2, ..header };
+    let frame = codec::encode(&LinkFrame::Data { header, items });
+    b.receive_bytes(Time(0), &frame, &mut arrivals).expect("valid");
+    assert_eq!(arrivals.len(), 1);
+    assert_eq!(b.kept(), 0);
 }
 
 #[test]

@@ -75,6 +75,16 @@ kinds!(
     "unreachable"
 );
 kinds!(super::LinkFrame, "data", "acknowledge", "ping", "pong", "bye");
+kinds!(
+    super::Item,
+    "peer",
+    "thread",
+    "named",
+    "request",
+    "reply",
+    "part",
+    "void"
+);
 
 /// Encodes with postcard.
 #[must_use]
@@ -83,7 +93,16 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_allocvec(value).unwrap_or_default()
 }
 
-/// Decodes a whole frame from postcard.
+/// Writes the length that stands before a byte string, as postcard does.
+pub fn push_length(frame: &mut Vec<u8>, mut length: usize) {
+    while length >= 0x80 {
+        frame.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    frame.push(length as u8);
+}
+
+/// Decodes a whole frame, or a whole item, from postcard.
 ///
 /// # Errors
 /// [`DecodeError`]; bytes left over are an error too.
@@ -95,15 +114,6 @@ pub fn decode<T: DeserializeOwned + Kinds>(bytes: &[u8]) -> Result<T, DecodeErro
             Ok((kind, _)) if kind >= T::KINDS => Err(DecodeError::Unknown),
             _ => Err(DecodeError::Malformed),
         },
-    }
-}
-
-/// Decodes something that is not a frame of its own, such as an item put together from its parts.
-#[must_use]
-pub fn decode_part<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    match postcard::take_from_bytes::<T>(bytes) {
-        Ok((value, [])) => Some(value),
-        _ => None,
     }
 }
 
@@ -121,16 +131,19 @@ pub fn encode_json<T: Serialize>(value: &T) -> String {
 /// [`DecodeError`].
 #[cfg(feature = "json")]
 pub fn decode_json<T: DeserializeOwned + Kinds>(text: &str) -> Result<T, DecodeError> {
-    serde_json::from_str(text).map_err(|_| {
-        // An object with one key that names no kind of ours, or such a name alone.
-        let kind = match serde_json::from_str(text) {
-            Ok(serde_json::Value::Object(object)) if object.len() == 1 => object.into_iter().next(),
-            Ok(serde_json::Value::String(kind)) => Some((kind, serde_json::Value::Null)),
-            _ => None,
-        };
-        match kind {
-            Some((kind, _)) if !T::NAMES.contains(&kind.as_str()) => DecodeError::Unknown,
-            _ => DecodeError::Malformed,
-        }
+    serde_json::from_str(text).map_err(|_| match serde_json::from_str(text) {
+        Ok(value) if is_unknown::<T>(&value) => DecodeError::Unknown,
+        _ => DecodeError::Malformed,
     })
+}
+
+/// Whether that is an object with one key that names no kind of ours, or such a name alone.
+#[cfg(feature = "json")]
+pub(super) fn is_unknown<T: Kinds>(value: &serde_json::Value) -> bool {
+    let kind = match value {
+        serde_json::Value::Object(object) if object.len() == 1 => object.keys().next(),
+        serde_json::Value::String(kind) => Some(kind),
+        _ => None,
+    };
+    kind.is_some_and(|kind| !T::NAMES.contains(&kind.as_str()))
 }

@@ -1,14 +1,14 @@
 //! What two clients say to each other over their link: on data channel 0, or inside the server's `Relay` frames when no
 //! direct path exists. The numbers are the same on both ways.
 //!
-//! An item is serialized once, when it is sent, and a data frame is a [`LinkHeader`] followed by such items; so a
-//! message to a whole thread is encoded once, and a repeated frame costs a copy.
+//! An item is serialized once, when it is sent, and a data frame is a [`LinkHeader`] followed by such items, each with its
+//! length before it; so a message to a whole thread is encoded once, a repeated frame costs a copy, and an item of a kind
+//! that is not known can be stepped over.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use super::limits;
 use super::name::{Name, ThreadId};
-use super::value::{Body, Bytes, bounded};
+use super::value::{Body, Bytes};
 
 /// "I have everything of your stream `stream` up to, not including, number `next`."
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +38,8 @@ pub enum LinkFrame {
     Data {
         /// Stream, first number, acknowledgement.
         header: LinkHeader,
-        /// At most [`limits::ITEMS_PER_FRAME`].
-        #[serde(deserialize_with = "items")]
+        /// At most [`super::limits::ITEMS_PER_FRAME`].
+        #[serde(with = "items")]
         items: Vec<Item>,
     },
     /// An acknowledgement alone.
@@ -104,7 +104,7 @@ pub enum Item {
         /// How it went.
         outcome: Outcome,
     },
-    /// A piece of an item that is larger than [`limits::LINK_FRAME_TARGET`].
+    /// A piece of an item that is larger than [`super::limits::LINK_FRAME_TARGET`].
     Part {
         /// Whether the item is complete with it.
         last: bool,
@@ -113,6 +113,10 @@ pub enum Item {
     },
     /// A number that turned out to carry nothing (its sender could not read the content).
     Void,
+    /// A kind of a later version, as it came: a server passes it on, a receiver ignores it. In JSON, which could not
+    /// carry what nobody here understands, it becomes `Void`.
+    #[serde(skip)]
+    Unknown(Bytes),
 }
 
 /// How a request went.
@@ -127,6 +131,71 @@ pub enum Outcome {
     Unhandled,
 }
 
-fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::Error> {
-    bounded(deserializer, limits::ITEMS_PER_FRAME)
+mod items {
+    use std::fmt;
+
+    use serde::de::{Error, Visitor};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Item;
+    use crate::wire::codec::{self, DecodeError};
+    use crate::wire::limits;
+    use crate::wire::value::{Bytes, bounded};
+
+    struct Framed(Item);
+
+    impl<'de> Deserialize<'de> for Framed {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            #[cfg(feature = "json")]
+            if deserializer.is_human_readable() {
+                let value = serde_json::Value::deserialize(deserializer)?;
+                if codec::is_unknown::<Item>(&value) {
+                    return Ok(Self(Item::Void));
+                }
+                return Item::deserialize(value).map(Self).map_err(D::Error::custom);
+            }
+            struct ItemVisitor;
+            impl Visitor<'_> for ItemVisitor {
+                type Value = Framed;
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("an item")
+                }
+                fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Framed, E> {
+                    match codec::decode(bytes) {
+                        Ok(item) => Ok(Framed(item)),
+                        Err(DecodeError::Unknown) => Ok(Framed(Item::Unknown(Bytes(bytes.to_vec())))),
+                        Err(DecodeError::Malformed) => Err(E::custom("not an item")),
+                    }
+                }
+            }
+            deserializer.deserialize_bytes(ItemVisitor)
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::Error> {
+        let framed: Vec<Framed> = bounded(deserializer, limits::ITEMS_PER_FRAME)?;
+        Ok(framed.into_iter().map(|Framed(item)| item).collect())
+    }
+
+    struct Framing<'a>(&'a Item);
+
+    impl Serialize for Framing<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            #[cfg(feature = "json")]
+            if serializer.is_human_readable() {
+                return match self.0 {
+                    Item::Unknown(_) => Item::Void.serialize(serializer),
+                    item => item.serialize(serializer),
+                };
+            }
+            match self.0 {
+                Item::Unknown(bytes) => serializer.serialize_bytes(&bytes.0),
+                item => serializer.serialize_bytes(&codec::encode(item)),
+            }
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(items: &[Item], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(items.iter().map(Framing))
+    }
 }
