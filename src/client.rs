@@ -266,6 +266,15 @@ impl Client {
     }
 }
 
+#[cfg(debug_assertions)]
+impl Client {
+    /// Panics in the middle of an input, for the test of what comes of it.
+    #[doc(hidden)]
+    pub fn panic_inside(&self) {
+        let _ = self.runtime.input(|_, _| panic!("asked for by a test"));
+    }
+}
+
 fn names(array: &Array, what: &str) -> Result<Vec<Name>, JsValue> {
     array
         .iter()

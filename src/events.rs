@@ -12,7 +12,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::error;
 
-#[wasm_bindgen(module = "/js/event.js")]
+#[wasm_bindgen(module = "/js/runtime.js")]
 extern "C" {
     /// Ends a listener.
     fn unsubscriber(emitter: &JsValue, name: &str, listener: &Function) -> Function;

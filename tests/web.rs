@@ -3,6 +3,8 @@
 
 #![cfg(target_arch = "wasm32")]
 
+use std::rc::Rc;
+
 use js_sys::{Array, Function, JSON, Object, Promise, Reflect};
 use peerloom::Client;
 use wasm_bindgen::prelude::*;
@@ -219,8 +221,11 @@ async fn everything_that_waits_ends_with_the_client() {
     let sent = client.send(&"bob".into(), "name", &"hello".into());
     let asked = client.request("bob", "name", &JsValue::NULL, JsValue::UNDEFINED);
     let joined = client.thread(Some("lobby".into()), JsValue::UNDEFINED);
+    let blob = Function::new_no_args("return new Blob(['read in a while'])").call0(&JsValue::UNDEFINED);
+    let read = client.send(&"bob".into(), "name", &blob.expect("a Blob"));
+    let behind = client.send(&"bob".into(), "name", &"behind".into());
     client.close().expect("closes");
-    for promise in [sent, asked, joined] {
+    for promise in [sent, asked, joined, read, behind] {
         assert_eq!(rejection(promise).await, "closed");
     }
     assert_eq!(client.state(), "closed");
@@ -229,6 +234,38 @@ async fn everything_that_waits_ends_with_the_client() {
         rejection(client.send(&"bob".into(), "name", &JsValue::NULL)).await,
         "closed"
     );
+}
+
+#[wasm_bindgen_test]
+async fn a_panic_ends_its_client_and_no_other() {
+    let (client, other) = (Rc::new(client(NOWHERE)), client(NOWHERE));
+    let (state, states) = notes();
+    client.on("state", &state, false).expect("a listener");
+    let waiting = client.request("bob", "sum", &JsValue::NULL, JsValue::UNDEFINED);
+
+    let inside = Rc::clone(&client);
+    let inside = Closure::<dyn FnMut()>::new(move || inside.panic_inside());
+    let call: &Function = inside.as_ref().unchecked_ref();
+    // The tests' own hook took the place of the package's. After a panic there is no way to set another.
+    let tests_hook = std::panic::take_hook();
+    peerloom::start();
+    let own_hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        own_hook(info);
+        tests_hook(info);
+    }));
+    let thrown = call.call0(&JsValue::UNDEFINED);
+    assert!(thrown.is_err(), "the call that it happened in");
+
+    let next = client.send(&"bob".into(), "name", &JsValue::NULL);
+    for promise in [next, waiting] {
+        assert_eq!(rejection(promise).await, "crashed");
+    }
+    assert_eq!(client.state(), "closed");
+    assert_eq!(states.join(" "), "closed");
+    assert_eq!(other.state(), "idle");
+    let asked = other.request("bob", "sum", &JsValue::NULL, options(r#"{ "timeout": 20 }"#));
+    assert_eq!(rejection(asked).await, "timeout");
 }
 
 #[wasm_bindgen_test]

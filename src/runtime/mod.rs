@@ -33,7 +33,7 @@ use crate::{client, error, value};
 
 use lane::Job;
 
-#[wasm_bindgen(module = "/js/deferred.js")]
+#[wasm_bindgen(module = "/js/runtime.js")]
 extern "C" {
     type Deferreds;
     #[wasm_bindgen(constructor)]

@@ -65,7 +65,7 @@ impl Drop for Timer {
     }
 }
 
-#[wasm_bindgen(module = "/js/task.js")]
+#[wasm_bindgen(module = "/js/runtime.js")]
 extern "C" {
     type Task;
     #[wasm_bindgen(constructor)]

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::Mutex;
 
 /// What the package is made of, and by what.
-const INPUTS: [&str; 10] = [
+const INPUTS: [&str; 12] = [
     "src",
     "crates/core/src",
     "crates/core/Cargo.toml",
@@ -20,6 +20,8 @@ const INPUTS: [&str; 10] = [
     "Cargo.lock",
     "pkg.json",
     "README.md",
+    "CHANGELOG.md",
+    "docs",
     "tests/e2e/package-lock.json",
     "crates/xtask/src/package.rs",
 ];
@@ -166,12 +168,11 @@ fn assemble(cache: &Cache, root: &Path, kit: &Kit, mode: Mode, place: &Path) -> 
     flatten(place)?;
     bundle(kit, place)?;
     fs::write(place.join("package.json"), manifest(root)?).context("pkg/package.json")?;
-    for name in ["README.md", "LICENSE-MIT", "LICENSE-APACHE"] {
-        if root.join(name).is_file() {
-            fs::copy(root.join(name), place.join(name)).context(name)?;
-        }
+    for name in ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"] {
+        fs::copy(root.join(name), place.join(name)).context(name)?;
     }
-    Ok(())
+    // The README's links lead there.
+    copy_all(&root.join("docs"), &place.join("docs"))
 }
 
 /// wasm-bindgen copies the modules that Rust imports into `snippets/`, where nothing else could import the same instance
