@@ -3,6 +3,8 @@
 // `docs/protocol.md` has the grammar. Keys from outside never reach an assignment, so `__proto__` is a key like others.
 
 const DEPTH = 64;
+/** Reading digits takes the square of their number in some browsers. */
+const DIGITS = 65_536;
 // The first of them is not in every browser yet.
 const VIEWS = new Map(
   [globalThis.Float16Array, Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array,
@@ -54,8 +56,10 @@ function mark(value, parts, path, depth) {
       return value;
     case "number":
       return isPlainNumber(value) ? value : { $: "number", v: Object.is(value, -0) ? "-0" : String(value) };
-    case "bigint":
-      return { $: "bigint", v: String(value) };
+    case "bigint": {
+      const digits = String(value);
+      return digits.length <= DIGITS ? { $: "bigint", v: digits } : refuse(`a BigInt of more than ${DIGITS} digits`, path);
+    }
     case "undefined":
       return { $: "undefined" };
     case "object":
@@ -106,6 +110,14 @@ export async function fill(packed) {
   return { json: packed.json, parts, pending: false };
 }
 
+/** A part, which only one place may name: otherwise a small message could become any number of large copies. */
+function taken(parts, index) {
+  const part = parts[index];
+  if (!(part instanceof Uint8Array)) throw new Refused("no such part");
+  parts[index] = undefined;
+  return part;
+}
+
 function exact(bytes) {
   return bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength ? bytes.buffer : bytes.slice().buffer;
 }
@@ -123,6 +135,7 @@ function restore(value, parts, depth) {
     case "number":
       return Number(v);
     case "bigint":
+      if (v.length > DIGITS) throw new Refused("too many digits");
       return BigInt(v);
     case "date":
       return new Date(v ?? NaN);
@@ -133,9 +146,9 @@ function restore(value, parts, depth) {
     case "object":
       return Object.fromEntries(v.map(([key, child]) => [String(key), inside(child)]));
     case "blob":
-      return new Blob([parts[v]], { type: String(t) });
+      return new Blob([taken(parts, v)], { type: String(t) });
     case "bytes": {
-      const buffer = exact(parts[v]);
+      const buffer = exact(taken(parts, v));
       if (t === "ArrayBuffer") return buffer;
       // A view that only the sender's browser has arrives as one that reads anything.
       return new (VIEWS.get(t) ?? DataView)(buffer);

@@ -7,7 +7,7 @@ use js_sys::{Array, Function, Map, Promise};
 use peerloom_core::Code;
 use peerloom_core::wire::{Name, ThreadId};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, future_to_promise};
+use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 
 use crate::events;
 use crate::options::{self, ClientOptions, RequestOptions, ThreadOptions};
@@ -213,14 +213,20 @@ impl Client {
         if signal.is_undefined() || signal.is_null() {
             return answer;
         }
-        let runtime = Rc::clone(&self.runtime);
-        let abort = Closure::once_into_js(move || {
-            if let Some(receipt) = receipt.get() {
+        let runtime = Rc::downgrade(&self.runtime);
+        let abort = Closure::<dyn FnMut() -> JsValue>::new(move || {
+            if let (Some(runtime), Some(receipt)) = (runtime.upgrade(), receipt.get()) {
                 let _ = runtime.input(|core, _| core.cancel(receipt));
             }
             error::new(Code::Aborted, "")
         });
-        events::abortable(&signal, &answer, &abort)
+        let ended = events::abortable(&signal, &answer, abort.as_ref());
+        spawn_local(async move {
+            // It is needed for as long as there may be something to abort.
+            let _ = JsFuture::from(answer).await;
+            drop(abort);
+        });
+        ended
     }
 
     /// Answers requests of that name.
@@ -245,9 +251,8 @@ impl Client {
     /// Leaves everything.
     #[wasm_bindgen(skip_typescript)]
     pub fn close(&self) -> Result<(), JsValue> {
-        self.runtime.input(|core, _| core.close())?;
-        self.runtime.release();
-        Ok(())
+        // What belongs to it is released when it has said so.
+        self.runtime.input(|core, _| core.close())
     }
 
     /// Adds a listener.

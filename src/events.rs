@@ -99,6 +99,11 @@ impl Listeners {
         Ok(())
     }
 
+    /// Removes all.
+    pub(crate) fn clear(&self) {
+        *self.table.borrow_mut() = Rc::default();
+    }
+
     /// Whether anybody listens.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.table.borrow().iter().any(|listener| listener.name == name)

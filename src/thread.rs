@@ -74,6 +74,12 @@ impl ThreadSeat {
         &self.id
     }
 
+    /// Nothing more will be told.
+    pub(crate) fn silence(&self) {
+        self.gate.borrow_mut().take();
+        self.listeners.clear();
+    }
+
     fn emit(&self, name: &'static str, argument: JsValue) {
         if let Some(waiting) = &mut *self.gate.borrow_mut() {
             // Bounded: the gate opens in the task after the one that closed it.

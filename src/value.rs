@@ -2,7 +2,7 @@
 //! code where it can be, because each crossing costs more than the step that it would take here.
 
 use js_sys::{Array, Promise, Reflect, Uint8Array};
-use peerloom_core::wire::{Body, Bytes, JsonText};
+use peerloom_core::wire::{Body, Bytes, JsonText, limits};
 use peerloom_core::{Code, Error};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -44,6 +44,14 @@ pub(crate) fn pack(value: &JsValue) -> Result<Packed, JsValue> {
     }
     if let Some(bytes) = packed.dyn_ref::<Uint8Array>() {
         return Ok(Packed::Ready(Body::Bytes(Bytes(bytes.to_vec()))));
+    }
+    let parts = Array::from(&get(&packed, "parts")).length() as usize;
+    if parts > limits::VALUE_PARTS {
+        let detail = format!(
+            "{parts} buffers and Blobs; there may be {} in a message",
+            limits::VALUE_PARTS
+        );
+        return Err(error::new(Code::TooLarge, &detail));
     }
     if get(&packed, "pending").is_truthy() {
         return Ok(Packed::Pending(fill(&packed)));

@@ -237,6 +237,15 @@ async fn everything_that_waits_ends_with_the_client() {
 }
 
 #[wasm_bindgen_test]
+async fn a_value_of_too_many_buffers_is_refused() {
+    let client = client(NOWHERE);
+    let many = "return Array.from({ length: 65537 }, () => new Uint8Array(1))";
+    let many = Function::new_no_args(many).call0(&JsValue::UNDEFINED);
+    let sent = client.send(&"bob".into(), "name", &many.expect("an array"));
+    assert_eq!(rejection(sent).await, "too_large");
+}
+
+#[wasm_bindgen_test]
 async fn a_panic_ends_its_client_and_no_other() {
     let (client, other) = (Rc::new(client(NOWHERE)), client(NOWHERE));
     let (state, states) = notes();

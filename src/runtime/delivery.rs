@@ -2,7 +2,7 @@
 
 use js_sys::Promise;
 use peerloom_core::Error;
-use peerloom_core::client::{Event, Output, PeerKey};
+use peerloom_core::client::{Asker, ClientState, Event, Output, PeerKey};
 use peerloom_core::wire::{Body, Name, Outcome};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -19,8 +19,9 @@ impl Runtime {
         match event {
             Event::State(state) => {
                 self.listeners.emit("state", &state.as_str().into());
-                if state.as_str() == "closed" {
+                if state == ClientState::Closed {
                     self.release();
+                    self.silence();
                 }
             }
             Event::PeerState(key, state) => self.peer(key).listeners.emit("state", &state.as_str().into()),
@@ -29,7 +30,7 @@ impl Runtime {
                 seat.listeners.emit("update", &seat.wrapper);
             }
             Event::Message(..) | Event::ThreadMessage(..) => self.deliver_messages(event),
-            Event::Request(key, request, name, body) => self.handle_request(key, request, &name, &body),
+            Event::Request(asker, name, body) => self.handle_request(asker, &name, &body),
             Event::Thread(thread, key, change) => {
                 let Some(seat) = self.threads.borrow().get(&thread).cloned() else {
                     return;
@@ -117,18 +118,18 @@ impl Runtime {
         }
     }
 
-    fn handle_request(&self, key: PeerKey, request: u32, name: &Name, body: &Body) {
+    fn handle_request(&self, asker: Asker, name: &Name, body: &Body) {
         let handler = self.handlers.borrow().get(name).cloned();
         let Some(handler) = handler else {
-            let _ = self.input(|core, now| core.reply(now, key, request, Outcome::Unhandled));
+            let _ = self.input(|core, now| core.reply(now, asker, Outcome::Unhandled));
             return;
         };
         let Ok(data) = value::unpack(body) else {
             let outcome = Outcome::Failed("the request's content can't be read".into());
-            let _ = self.input(|core, now| core.reply(now, key, request, outcome));
+            let _ = self.input(|core, now| core.reply(now, asker, outcome));
             return;
         };
-        let returned = events::call_handler(&handler, &data, &self.peer(key).wrapper);
+        let returned = events::call_handler(&handler, &data, &self.peer(asker.peer()).wrapper);
         let Some(this) = self.this.upgrade() else { return };
         spawn_local(async move {
             let settled = match returned {
@@ -147,7 +148,7 @@ impl Runtime {
                 Ok(body) => Outcome::Done(body),
                 Err(thrown) => Outcome::Failed(error::message(&thrown)),
             };
-            let _ = this.input(|core, now| core.reply(now, key, request, outcome));
+            let _ = this.input(|core, now| core.reply(now, asker, outcome));
         });
     }
 }

@@ -171,6 +171,7 @@ impl Runtime {
             self.deferreds.reject_all(&error);
             self.listeners.emit("error", &error);
             self.listeners.emit("state", &"closed".into());
+            self.silence();
         }
         self.crashed.get()
     }
@@ -296,6 +297,17 @@ impl Runtime {
             let _ = job.reject.call1(&JsValue::UNDEFINED, &closed);
         }
         self.alive.borrow_mut().take();
+    }
+
+    /// Nothing more will be told: listeners hold what they mention, which may be this client.
+    fn silence(&self) {
+        self.listeners.clear();
+        for seat in self.peers.borrow().values() {
+            seat.listeners.clear();
+        }
+        for seat in self.threads.borrow().values() {
+            seat.silence();
+        }
     }
 
     // ---- seats ----

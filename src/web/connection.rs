@@ -1,7 +1,7 @@
 //! One `RTCPeerConnection` with data channel 0.
 
 use gloo_events::EventListener;
-use js_sys::{Promise, Uint8Array};
+use js_sys::{ArrayBuffer, Promise, Uint8Array};
 use peerloom_core::negotiation::{Command, Done};
 use peerloom_core::wire::{Candidate, Description, DescriptionKind, limits};
 use wasm_bindgen::prelude::*;
@@ -118,12 +118,15 @@ impl Connection {
         // One buffer for all frames: the only copy on the way in.
         let buffer = std::cell::RefCell::new(Vec::new());
         listeners.push(EventListener::new(&channel, "message", move |event| {
-            let data = Uint8Array::new(&event.unchecked_ref::<MessageEvent>().data());
-            let length = data.length() as usize;
-            if length > limits::LINK_FRAME {
+            let data = event.unchecked_ref::<MessageEvent>().data();
+            let frame = data.dyn_ref::<ArrayBuffer>();
+            // A text is none; and digits would be taken for a length.
+            let Some(frame) = frame.filter(|frame| frame.byte_length() as usize <= limits::LINK_FRAME) else {
                 on_event(ConnectionEvent::Failed);
                 return;
-            }
+            };
+            let data = Uint8Array::new(frame);
+            let length = data.length() as usize;
             let mut bytes = buffer.take();
             bytes.resize(length, 0);
             data.copy_to(&mut bytes);

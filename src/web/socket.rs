@@ -1,7 +1,7 @@
 //! The WebSocket to the signalling server.
 
 use gloo_events::EventListener;
-use js_sys::Uint8Array;
+use js_sys::{ArrayBuffer, Uint8Array};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::JsValue;
 use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
@@ -42,9 +42,11 @@ impl Socket {
         let listeners = vec![
             EventListener::new(&socket, "open", move |_| opened(SocketEvent::Opened)),
             EventListener::new(&socket, "message", move |event| {
-                // Text on a binary socket is no frame, which an empty one is not either.
                 let data = event.unchecked_ref::<MessageEvent>().data();
-                received(SocketEvent::Received(Uint8Array::new(&data).to_vec()));
+                // Text on a binary socket is no frame, which an empty one is not either.
+                let frame = data.dyn_ref::<ArrayBuffer>();
+                let bytes = frame.map_or_else(Vec::new, |frame| Uint8Array::new(frame).to_vec());
+                received(SocketEvent::Received(bytes));
             }),
             EventListener::new(&socket, "close", move |event| {
                 closed(SocketEvent::Closed(event.unchecked_ref::<CloseEvent>().code()));

@@ -149,6 +149,50 @@ scenes("who reloads the page comes back under the same id, and is linked anew", 
   assert.equal(await bob.run(async () => (await answered).data), "welcome back");
 });
 
+scenes("who closes in a listener is gone at once, with its id", {}, async ([alice, bob]) => {
+  await meet(alice, bob);
+  await alice.run(() => {
+    thread.on("message", () => client.close());
+  });
+  const reason = await bob.run(async () => {
+    const left = next(thread, "leave");
+    // Whether it is confirmed before the close is alice's to say.
+    thread.send("please close").catch(() => {});
+    return (await left).reason;
+  });
+  assert.equal(reason, "left");
+  const again = await alice.run(async () => {
+    const heard = [];
+    client.on("state", (state) => heard.push(state));
+    const before = client.state;
+    await online("alice");
+    return { before, state: client.state, heard };
+  });
+  assert.deepEqual(again, { before: "closed", state: "online", heard: [] });
+});
+
+scenes("a text on the data channel is no frame, and allocates nothing", {}, async ([alice, bob]) => {
+  await bob.run(() => {
+    const { createDataChannel } = RTCPeerConnection.prototype;
+    RTCPeerConnection.prototype.createDataChannel = function (...args) {
+      globalThis.channel = createDataChannel.apply(this, args);
+      return channel;
+    };
+  });
+  await meet(alice, bob);
+  await alice.run(() => {
+    globalThis.uncaught = [];
+    addEventListener("error", ({ message }) => uncaught.push(message));
+    globalThis.broken = next(client.peer("bob"), "state");
+    globalThis.heard = next(thread, "message");
+  });
+  await bob.run(() => channel.send("4000000000"));
+  assert.notEqual(await alice.run(() => broken), "live", "that connection is given up");
+  await bob.run(() => thread.send("and goes on"));
+  assert.equal((await alice.run(async () => (await heard).data)), "and goes on");
+  assert.deepEqual(await alice.run(() => uncaught), []);
+});
+
 async function meet(alice, bob) {
   await alice.run(async () => {
     await online("alice");

@@ -2,6 +2,8 @@
 // refused where it is sent, with an error that says which part of it.
 
 import assert from "node:assert/strict";
+import test from "node:test";
+import { pack, unpack } from "../../js/value.js";
 import { scene, scenes } from "./support.mjs";
 
 /** How many messages of every kind go each way. */
@@ -245,3 +247,18 @@ for (const kind of ["chromium", "firefox"]) {
     assert.deepEqual(got, ["still fine", "Uint8Array 1,2"]);
   });
 }
+
+test("a small message can't become any number of large ones", () => {
+  const part = () => new Uint8Array(8);
+  assert.deepEqual(unpack('[{"$":"bytes","v":0,"t":"Uint8Array"}]', [part()]), [part()]);
+  for (const kind of ["bytes", "blob"]) {
+    const mark = { $: kind, v: 0, t: "Uint8Array" };
+    assert.throws(() => unpack(JSON.stringify([mark, mark]), [part()]), /no such part/, kind);
+    assert.throws(() => unpack(JSON.stringify([{ ...mark, v: 1 }]), [part()]), /no such part/, kind);
+    assert.throws(() => unpack(JSON.stringify([{ ...mark, v: "length" }]), [part()]), /no such part/, kind);
+  }
+  const digits = (count) => "7".repeat(count);
+  assert.equal(unpack(`{"$":"bigint","v":"${digits(65_536)}"}`, []), BigInt(digits(65_536)));
+  assert.throws(() => unpack(`{"$":"bigint","v":"${digits(65_537)}"}`, []), /digits/);
+  assert.throws(() => pack({ big: BigInt(digits(65_537)) }), /more than 65536 digits at .big/);
+});

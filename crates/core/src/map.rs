@@ -139,16 +139,6 @@ impl<K: Ord, V> Map<K, V> {
         std::mem::take(&mut self.entries).into_iter()
     }
 
-    /// Every key, in order.
-    pub fn into_keys(self) -> impl Iterator<Item = K> {
-        self.entries.into_iter().map(|(key, _)| key)
-    }
-
-    /// Every value, in the order of its key.
-    pub fn into_values(self) -> impl Iterator<Item = V> {
-        self.entries.into_iter().map(|(_, value)| value)
-    }
-
     /// Keeps only some entries.
     pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         self.entries.retain_mut(|(key, value)| keep(key, value));

@@ -118,12 +118,6 @@ impl Negotiation {
         self.generation
     }
 
-    /// Whether descriptions were exchanged and nothing is under way.
-    #[must_use]
-    pub fn is_stable(&self) -> bool {
-        self.state == State::Stable && self.doing.is_none() && self.has_remote && self.inbox.is_empty()
-    }
-
     /// The browser's `negotiationneeded`.
     pub fn needed(&mut self) {
         self.wants_offer = true;
@@ -142,13 +136,6 @@ impl Negotiation {
         let has_offered =
             self.state == State::HaveLocalOffer || matches!(self.doing, Some((_, Doing::Offering)));
         is_offer && self.polite && !self.has_remote && has_offered
-    }
-
-    /// The other side takes too long to make the first offer: make it here.
-    pub fn stop_waiting(&mut self) {
-        self.waits = false;
-        self.wants_offer = !self.has_remote;
-        self.pump();
     }
 
     /// The browser's `icecandidate`.

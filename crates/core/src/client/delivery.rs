@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use super::peer::PeerKey;
-use super::{Client, ClientState, Event, Output};
+use super::{Asker, Client, ClientState, Event, Output};
 use crate::error::{Code, Error};
 use crate::link::{Arrival, Encoded, Receipt};
 use crate::thread::Standing;
 use crate::time::Time;
-use crate::wire::{Body, ClientFrame, Id, Item, Name, PeerInfo, ThreadId, limits};
+use crate::wire::{Body, ClientFrame, Id, Item, Name, PeerInfo, ThreadId};
 
 /// Milliseconds that a name may take to be looked up, while the server is out of reach.
 const LOOK_UP_WITHIN: u64 = 60_000;
@@ -265,7 +265,6 @@ impl Client {
     pub(super) fn look_up(&mut self, now: Time, name: &Name, waiting: Waiting) {
         let until = now + LOOK_UP_WITHIN;
         if let Some(lookup) = self.peers.lookups.get_mut(name) {
-            lookup.until = until;
             lookup.waiting.push(waiting);
             return;
         }
@@ -427,7 +426,15 @@ impl Client {
             Item::Peer { body } => self.event(Event::Message(key, None, body)),
             Item::Named { name, body } => self.event(Event::Message(key, Some(name), body)),
             Item::Thread { thread, body } => self.thread_message(now, key, thread, body),
-            Item::Request { request, name, body } => self.event(Event::Request(key, request, name, body)),
+            Item::Request { request, name, body } => {
+                let instance = self.peer_info(key).map(|info| info.instance).unwrap_or_default();
+                let asker = Asker {
+                    peer: key,
+                    instance,
+                    request,
+                };
+                self.event(Event::Request(asker, name, body));
+            }
             Item::Reply { request, outcome } => self.replied(key, request, outcome),
             Item::Part { .. } | Item::Void | Item::Unknown(_) => {}
         }
@@ -443,9 +450,7 @@ impl Client {
         if confirmed && !self.peers.holds(key, &thread) {
             self.event(Event::ThreadMessage(thread, key, body));
         } else {
-            let until = self
-                .peers
-                .hold(now, key, thread, body, limits::HELD_MESSAGES, limits::HELD_BYTES);
+            let until = self.peers.hold(now, key, thread, body);
             self.wake_at(until);
         }
     }

@@ -12,7 +12,7 @@ mod requests;
 
 use std::collections::VecDeque;
 
-pub use output::{ClientState, Event, Output};
+pub use output::{Asker, ClientState, Event, Output};
 pub use peer::{PeerKey, PeerState};
 
 use crate::error::{Code, Error};

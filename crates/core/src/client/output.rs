@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::link::Receipt;
 use crate::negotiation::{Command, Op};
 use crate::thread::Change;
-use crate::wire::{Body, Id, Name, ThreadId};
+use crate::wire::{Body, Id, Instance, Name, ThreadId};
 
 /// `client.state` of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,22 @@ impl ClientState {
     }
 }
 
+/// Who asked, in which life, and under which number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    pub(super) peer: PeerKey,
+    pub(super) instance: Instance,
+    pub(super) request: u32,
+}
+
+impl Asker {
+    /// Who asked.
+    #[must_use]
+    pub fn peer(&self) -> PeerKey {
+        self.peer
+    }
+}
+
 /// What the page is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -49,8 +65,8 @@ pub enum Event {
     Message(PeerKey, Option<Name>, Body),
     /// From `thread.send`.
     ThreadMessage(ThreadId, PeerKey, Body),
-    /// A request to answer with [`Client::reply`].
-    Request(PeerKey, u32, Name, Body),
+    /// A request to answer with [`super::Client::reply`].
+    Request(Asker, Name, Body),
     /// Members of a thread changed.
     Thread(ThreadId, PeerKey, Change),
     /// This client is no longer in a thread, other than by its own wish.

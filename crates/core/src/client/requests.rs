@@ -2,7 +2,7 @@
 
 use super::delivery::Waiting;
 use super::peer::PeerKey;
-use super::{Client, ClientState, Output};
+use super::{Asker, Client, ClientState, Output};
 use crate::error::{Code, Error};
 use crate::link::Receipt;
 use crate::map::Map;
@@ -76,14 +76,28 @@ impl Client {
 
     /// The page no longer wants the answer.
     pub fn cancel(&mut self, receipt: Receipt) {
+        let open = self.requests.open();
         self.requests.waiting.remove(&receipt);
         self.requests
             .pending
             .retain(|_, pending| pending.receipt != receipt);
+        if self.requests.open() < open {
+            self.outputs
+                .push_back(Output::Reject(receipt, Code::Aborted.into()));
+        }
     }
 
     /// Answers a request that came as [`super::Event::Request`].
-    pub fn reply(&mut self, now: Time, key: PeerKey, request: u32, outcome: Outcome) {
+    /// An asker that was loaded again meanwhile counts its requests anew, and gets none of the old answers.
+    pub fn reply(&mut self, now: Time, asker: Asker, outcome: Outcome) {
+        let Asker {
+            peer,
+            instance,
+            request,
+        } = asker;
+        if self.peer_info(peer).map(|info| info.instance) != Some(instance) {
+            return;
+        }
         let encoded = self.encode(&Item::Reply { request, outcome }).or_else(|error| {
             self.encode(&Item::Reply {
                 request,
@@ -91,7 +105,7 @@ impl Client {
             })
         });
         if let Ok(encoded) = encoded {
-            self.send_encoded(now, key, &encoded, None);
+            self.send_encoded(now, peer, &encoded, None);
         }
     }
 

@@ -142,8 +142,6 @@ impl Peers {
         key: PeerKey,
         thread: ThreadId,
         body: Body,
-        most: usize,
-        most_bytes: usize,
     ) -> Option<Time> {
         let everyone: usize = self.peers.iter().map(|peer| peer.held_bytes).sum();
         let peer = self.get_mut(key);
@@ -151,7 +149,7 @@ impl Peers {
         if everyone + size > limits::HELD_BYTES_IN_ALL {
             return peer.held_until;
         }
-        if peer.held.len() < most && peer.held_bytes + size <= most_bytes {
+        if peer.held.len() < limits::HELD_MESSAGES && peer.held_bytes + size <= limits::HELD_BYTES {
             peer.held_bytes += size;
             peer.held.push_back(Held { thread, body });
             peer.held_until = Some(now + HOLD);

@@ -146,12 +146,12 @@ impl Client {
     // ---- inside ----
 
     /// Makes a new connection, under the next generation.
-    pub(super) fn connect(&mut self, now: Time, key: PeerKey, waits: bool) {
+    pub(super) fn connect(&mut self, now: Time, key: PeerKey) {
         self.drop_connection(key);
         let peer = self.peers.get_mut(key);
         peer.generation = peer.generation.saturating_add(1);
         let generation = peer.generation;
-        self.make_connection(now, key, generation, waits);
+        self.make_connection(now, key, generation, false);
     }
 
     fn make_connection(&mut self, now: Time, key: PeerKey, generation: u32, waits: bool) {

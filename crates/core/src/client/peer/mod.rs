@@ -302,7 +302,7 @@ impl Client {
                 if peer.connection.is_some() {
                     peer.retry_at = None;
                 } else if online && !peer.absent {
-                    self.connect(now, key, false);
+                    self.connect(now, key);
                 }
             }
             let peer = self.peers.get_mut(key);

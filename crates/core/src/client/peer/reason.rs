@@ -49,6 +49,8 @@ impl Client {
         peer.was_reached = false;
         peer.retries = 0;
         peer.outage_at = None;
+        // Said by somebody else, perhaps, who had the id before.
+        peer.drop_held();
         let changed = peer
             .info
             .replace(info.clone())
@@ -72,7 +74,9 @@ impl Client {
         let shared = self.threads.shares(self.peers.id(key));
         let peer = self.peers.get_mut(key);
         peer.shared = shared;
-        peer.release_at = None;
+        if !peer.is_stranger() {
+            peer.release_at = None;
+        }
         if peer.info.is_some()
             && peer.link.carrier() == Carrier::None
             && peer.connection.is_none()
@@ -100,7 +104,7 @@ impl Client {
             // One side makes the first offer, so that both need not be undone; the other is the reserve.
             peer.retry_at = Some(if first { now } else { now + OFFER_WITHIN });
             if first {
-                self.connect(now, key, false);
+                self.connect(now, key);
             }
         } else {
             self.start_relay(now, key);

@@ -151,12 +151,10 @@ impl World {
                 let from = self.page_of(self.pages[page].client.peer_id(key));
                 self.ledger.arrived(at, from, &Way::Direct, text(&body));
             }
-            Event::Request(key, request, _, body) => {
-                let from = self.page_of(self.pages[page].client.peer_id(key));
+            Event::Request(asker, _, body) => {
+                let from = self.page_of(self.pages[page].client.peer_id(asker.peer()));
                 self.ledger.arrived(at, from, &Way::Direct, text(&body));
-                self.pages[page]
-                    .client
-                    .reply(now, key, request, Reply::Done(body));
+                self.pages[page].client.reply(now, asker, Reply::Done(body));
             }
             Event::ThreadMessage(thread, key, body) => {
                 let from = self.page_of(self.pages[page].client.peer_id(key));
