@@ -4,6 +4,7 @@
 //   burst(objects)        sends them all, as a user of that library would
 //   awaited(string)       optional: sends one, and resolves when the other side has it
 //   onmessage             called with each value that arrives
+// and may have `ready`, for what a page can do ahead.
 
 const SENTINEL = "first";
 
@@ -24,6 +25,7 @@ async function prepare(as, name, options) {
   role = as;
   const module = await import(`./contenders/${name}.js`);
   contender = { ...module, options };
+  if (options.ready) await module.ready();
 }
 
 /** How far the other page's clock is ahead of this one's, in milliseconds: the best of many questions. */

@@ -44,6 +44,7 @@ const CONTENDERS = [
   { name: "peerjs-json", module: "peerjs", server: "peer", label: "PeerJS, json", measures: ["first", "trip", "rate"], serialization: "json" },
   { name: "peerjs", module: "peerjs", server: "peer", label: "PeerJS, binary (default)", measures: ["first", "trip", "rate"], serialization: "binary" },
   { name: "peerloom", module: "peerloom", server: "peerloom", label: "Peerloom", measures: ["first", "trip", "rate"] },
+  { name: "peerloom-ready", module: "peerloom", server: "peerloom", label: "Peerloom, after init()", measures: ["first"], ready: true },
 ];
 const chosen = given.contender?.split(",");
 const contenders = CONTENDERS.filter(({ name, measures }) => (!chosen || chosen.includes(name)) && measures.some(wants));
@@ -160,6 +161,7 @@ async function run(browser, address, addresses, contender, round, result) {
     room: `${contender.name}-${round}-${process.pid}`,
     serialization: contender.serialization,
     share: contender.share ?? false,
+    ready: contender.ready ?? false,
   };
   const there = await openPage(browser, address);
   const here = await openPage(browser, address);
@@ -183,7 +185,7 @@ async function run(browser, address, addresses, contender, round, result) {
       if (awaited) result.awaited.push(median(awaited));
     }
 
-    if (wants("rate")) {
+    if (wants("rate") && contender.measures.includes("rate")) {
       const bursts = [];
       // The first is a warm-up: pages that send this much have been there for a while.
       for (let index = 0; index <= BURSTS; index += 1) {

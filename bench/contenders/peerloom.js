@@ -1,4 +1,6 @@
-import { connect } from "/pkg/index.js";
+import { connect, init as ready } from "/pkg/index.js";
+
+export { ready };
 
 function makePipe(peer) {
   const pipe = {
