@@ -97,11 +97,11 @@ pub enum Output {
     CreateConnection(PeerKey, u32),
     /// Close that connection, and hand in nothing more from it.
     CloseConnection(PeerKey, u32),
-    /// Call the browser; answer with [`Client::connection_done`].
+    /// Call the browser; answer with [`super::Client::connection_done`].
     Exec(PeerKey, u32, Op, Command),
     /// Send over channel 0 of that connection.
     ChannelSend(PeerKey, u32, Vec<u8>),
-    /// Messages wait for channel 0 of that connection to be empty: call [`Client::channel_drained`] when it is, or now.
+    /// Messages wait for channel 0 of that connection to be empty: call [`super::Client::channel_drained`] when it is, or now.
     AwaitDrained(PeerKey, u32),
     /// The calls from the first to the last of these receipts have succeeded.
     Settle(Receipt, Receipt),

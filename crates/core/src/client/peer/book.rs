@@ -19,7 +19,7 @@ pub(in crate::client) struct Peers {
     peers: Vec<Peer>,
     keys: Map<Id, PeerKey>,
     pub(in crate::client) lookups: Map<Name, Lookup>,
-    /// Those that something came from over a channel since [`Client::acknowledge`].
+    /// Those that something came from over a channel since [`crate::client::Client::acknowledge`].
     pub(super) owing: Vec<PeerKey>,
 }
 
