@@ -144,30 +144,42 @@ pub(crate) fn call_handler(function: &Function, data: &JsValue, from: &JsValue) 
     function.call2(&JsValue::UNDEFINED, data, from)
 }
 
-/// The three methods that every object with events has. `$listeners` gives its listeners.
+/// The three methods that every object with events has. It has a `seat()` with its `wrapper` and its `listeners`, unless
+/// the client is gone.
 macro_rules! emitter {
-    ($class:ident, $listeners:expr) => {
+    ($class:ident, $events:expr) => {
+        impl $class {
+            fn wrapper(&self) -> JsValue {
+                self.seat()
+                    .map_or(JsValue::UNDEFINED, |seat| seat.wrapper.clone())
+            }
+
+            fn listeners(&self) -> std::rc::Rc<$crate::events::Listeners> {
+                self.seat().map_or_else(
+                    || std::rc::Rc::new($crate::events::Listeners::new($events)),
+                    |seat| std::rc::Rc::clone(&seat.listeners),
+                )
+            }
+        }
+
         #[wasm_bindgen]
         impl $class {
             /// Calls `listener` at every `name` event; returns the function that ends that.
             #[wasm_bindgen(skip_typescript)]
             pub fn on(&self, name: &str, listener: &JsValue) -> Result<js_sys::Function, JsValue> {
-                let get: fn(&$class) -> std::rc::Rc<$crate::events::Listeners> = $listeners;
-                get(self).add(&self.wrapper(), name, listener, false)
+                self.listeners().add(&self.wrapper(), name, listener, false)
             }
 
             /// Calls `listener` at the next `name` event only.
             #[wasm_bindgen(skip_typescript)]
             pub fn once(&self, name: &str, listener: &JsValue) -> Result<js_sys::Function, JsValue> {
-                let get: fn(&$class) -> std::rc::Rc<$crate::events::Listeners> = $listeners;
-                get(self).add(&self.wrapper(), name, listener, true)
+                self.listeners().add(&self.wrapper(), name, listener, true)
             }
 
             /// Ends what `on` or `once` began; without `listener`, for all listeners of `name`.
             #[wasm_bindgen(skip_typescript)]
             pub fn off(&self, name: &str, listener: &JsValue) -> Result<(), JsValue> {
-                let get: fn(&$class) -> std::rc::Rc<$crate::events::Listeners> = $listeners;
-                get(self).remove(name, listener)
+                self.listeners().remove(name, listener)
             }
         }
     };

@@ -65,18 +65,6 @@ impl Peer {
     fn seat(&self) -> Option<Rc<PeerSeat>> {
         self.runtime.upgrade().map(|runtime| runtime.peer(self.key))
     }
-
-    fn wrapper(&self) -> JsValue {
-        self.seat()
-            .map_or(JsValue::UNDEFINED, |seat| seat.wrapper.clone())
-    }
-
-    fn listeners(&self) -> Rc<Listeners> {
-        self.seat().map_or_else(
-            || Rc::new(Listeners::new(EVENTS)),
-            |seat| Rc::clone(&seat.listeners),
-        )
-    }
 }
 
 #[wasm_bindgen]
@@ -118,4 +106,4 @@ impl Peer {
     }
 }
 
-emitter!(Peer, |peer| peer.listeners());
+emitter!(Peer, EVENTS);

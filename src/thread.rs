@@ -164,18 +164,6 @@ impl Thread {
         self.runtime.upgrade().map(|runtime| runtime.thread(&self.id))
     }
 
-    fn wrapper(&self) -> JsValue {
-        self.seat()
-            .map_or(JsValue::UNDEFINED, |seat| seat.wrapper.clone())
-    }
-
-    fn listeners(&self) -> Rc<Listeners> {
-        self.seat().map_or_else(
-            || Rc::new(Listeners::new(EVENTS)),
-            |seat| Rc::clone(&seat.listeners),
-        )
-    }
-
     fn runtime(&self) -> Result<Rc<Runtime>, JsValue> {
         self.runtime.upgrade().ok_or_else(|| error::new(Code::Closed, ""))
     }
@@ -258,4 +246,4 @@ impl Thread {
     }
 }
 
-emitter!(Thread, |thread| thread.listeners());
+emitter!(Thread, EVENTS);

@@ -6,70 +6,8 @@ mod support;
 
 use peerloom_core::Code;
 use peerloom_core::hub::{HubConfig, Rate};
-use peerloom_core::wire::{ClientFrame, CloseCode, LeaveReason, Secret, ServerFrame, limits};
+use peerloom_core::wire::{ClientFrame, CloseCode, LeaveReason, ServerFrame, limits};
 use support::*;
-
-fn bench() -> Bench {
-    Bench::new(HubConfig::default())
-}
-
-fn fault(frames: &[ServerFrame]) -> Option<(Code, Option<u32>)> {
-    frames.iter().find_map(|frame| match frame {
-        ServerFrame::Fault {
-            code, retry_after, ..
-        } => Some((*code, *retry_after)),
-        _ => None,
-    })
-}
-
-fn left(frames: &[ServerFrame]) -> Vec<(String, LeaveReason)> {
-    frames
-        .iter()
-        .filter_map(|frame| match frame {
-            ServerFrame::MemberLeft { id, reason, .. } => Some((id.to_string(), *reason)),
-            _ => None,
-        })
-        .collect()
-}
-
-fn tokens(frames: &[ServerFrame]) -> Vec<u32> {
-    frames
-        .iter()
-        .filter_map(|frame| match frame {
-            ServerFrame::Relay {
-                frame: peerloom_core::wire::LinkFrame::Ping { token },
-                ..
-            } => Some(*token),
-            _ => None,
-        })
-        .collect()
-}
-
-fn presence(frames: &[ServerFrame]) -> Vec<(String, String, bool, bool)> {
-    frames
-        .iter()
-        .filter_map(|frame| match frame {
-            ServerFrame::Presence {
-                name,
-                id,
-                online,
-                tagged,
-            } => Some((name.to_string(), id.to_string(), *online, *tagged)),
-            _ => None,
-        })
-        .collect()
-}
-
-/// Alice and Bob in the thread `t`, their frames so far taken.
-fn pair(bench: &mut Bench) -> (peerloom_core::hub::ConnId, Secret, peerloom_core::hub::ConnId) {
-    let (alice, welcome) = bench.enter(hello(Some("alice"), 1));
-    let (bob, _) = bench.enter(hello(Some("bob"), 2));
-    bench.send(alice, join(1, "t"));
-    bench.send(bob, join(1, "t"));
-    bench.take(alice);
-    bench.take(bob);
-    (alice, welcome.ticket, bob)
-}
 
 #[test]
 fn limits_are_faults_that_name_their_question() {

@@ -4,51 +4,8 @@
 
 mod support;
 
-use peerloom_core::hub::HubConfig;
-use peerloom_core::wire::{
-    Candidate, ClientFrame, CloseCode, Instance, LeaveReason, Secret, ServerFrame, Signal,
-};
+use peerloom_core::wire::{Candidate, ClientFrame, CloseCode, Instance, LeaveReason, ServerFrame, Signal};
 use support::*;
-
-fn bench() -> Bench {
-    Bench::new(HubConfig::default())
-}
-
-fn left(frames: &[ServerFrame]) -> Vec<(String, LeaveReason)> {
-    frames
-        .iter()
-        .filter_map(|frame| match frame {
-            ServerFrame::MemberLeft { id, reason, .. } => Some((id.to_string(), *reason)),
-            _ => None,
-        })
-        .collect()
-}
-
-fn presence(frames: &[ServerFrame]) -> Vec<(String, String, bool, bool)> {
-    frames
-        .iter()
-        .filter_map(|frame| match frame {
-            ServerFrame::Presence {
-                name,
-                id,
-                online,
-                tagged,
-            } => Some((name.to_string(), id.to_string(), *online, *tagged)),
-            _ => None,
-        })
-        .collect()
-}
-
-/// Alice and Bob in the thread `t`, their frames so far taken.
-fn pair(bench: &mut Bench) -> (peerloom_core::hub::ConnId, Secret, peerloom_core::hub::ConnId) {
-    let (alice, welcome) = bench.enter(hello(Some("alice"), 1));
-    let (bob, _) = bench.enter(hello(Some("bob"), 2));
-    bench.send(alice, join(1, "t"));
-    bench.send(bob, join(1, "t"));
-    bench.take(alice);
-    bench.take(bob);
-    (alice, welcome.ticket, bob)
-}
 
 #[test]
 fn reasons_of_leaving() {

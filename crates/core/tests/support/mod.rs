@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use peerloom_core::Code;
 use peerloom_core::hub::{ConnId, Grant, Hub, HubConfig, Output};
 use peerloom_core::time::Time;
 use peerloom_core::wire::{
@@ -399,4 +400,66 @@ impl Model {
         frames.extend(self.outbox.iter().cloned());
         frames
     }
+}
+
+pub fn bench() -> Bench {
+    Bench::new(HubConfig::default())
+}
+
+pub fn fault(frames: &[ServerFrame]) -> Option<(Code, Option<u32>)> {
+    frames.iter().find_map(|frame| match frame {
+        ServerFrame::Fault {
+            code, retry_after, ..
+        } => Some((*code, *retry_after)),
+        _ => None,
+    })
+}
+
+pub fn left(frames: &[ServerFrame]) -> Vec<(String, LeaveReason)> {
+    frames
+        .iter()
+        .filter_map(|frame| match frame {
+            ServerFrame::MemberLeft { id, reason, .. } => Some((id.to_string(), *reason)),
+            _ => None,
+        })
+        .collect()
+}
+
+pub fn tokens(frames: &[ServerFrame]) -> Vec<u32> {
+    frames
+        .iter()
+        .filter_map(|frame| match frame {
+            ServerFrame::Relay {
+                frame: peerloom_core::wire::LinkFrame::Ping { token },
+                ..
+            } => Some(*token),
+            _ => None,
+        })
+        .collect()
+}
+
+pub fn presence(frames: &[ServerFrame]) -> Vec<(String, String, bool, bool)> {
+    frames
+        .iter()
+        .filter_map(|frame| match frame {
+            ServerFrame::Presence {
+                name,
+                id,
+                online,
+                tagged,
+            } => Some((name.to_string(), id.to_string(), *online, *tagged)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Alice and Bob in the thread `t`, their frames so far taken.
+pub fn pair(bench: &mut Bench) -> (ConnId, Secret, ConnId) {
+    let (alice, welcome) = bench.enter(hello(Some("alice"), 1));
+    let (bob, _) = bench.enter(hello(Some("bob"), 2));
+    bench.send(alice, join(1, "t"));
+    bench.send(bob, join(1, "t"));
+    bench.take(alice);
+    bench.take(bob);
+    (alice, welcome.ticket, bob)
 }
