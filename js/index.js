@@ -74,6 +74,12 @@ export async function connect(options) {
   return new Client(options).open();
 }
 
+/** The wasm would read memory where it expects a string and gets none. */
+function text(value, what, code = "invalid_name") {
+  if (typeof value === "string") return value;
+  throw new PeerloomError(code, `${what} is not a string`);
+}
+
 const has = (name) => typeof globalThis[name] === "function";
 
 export class Client {
@@ -168,11 +174,11 @@ export class Client {
   }
 
   peer(id) {
-    return this.#opened().peer(id);
+    return this.#opened().peer(text(id, "the id"));
   }
 
   async thread(id, options) {
-    return this.#opened().thread(id ?? undefined, options);
+    return this.#opened().thread(id === undefined || id === null ? undefined : text(id, "the thread's id"), options);
   }
 
   tag(...tags) {
@@ -197,14 +203,15 @@ export class Client {
   }
 
   async send(to, name, data) {
-    return this.#opened().send(to, name, data);
+    return this.#opened().send(to, text(name, "the message's name"), data);
   }
 
   async request(to, name, data, options) {
-    return this.#opened().request(to, name, data, options);
+    return this.#opened().request(text(to, "the receiver's name"), text(name, "the request's name"), data, options);
   }
 
   handle(name, handler) {
+    text(name, "the request's name");
     return this.#when(() => this.#inner.handle(name, handler), () => this.#inner.unhandle(name, handler));
   }
 
@@ -215,10 +222,12 @@ export class Client {
   }
 
   on(name, listener) {
+    text(name, "the event's name", "invalid_option");
     return this.#when(() => this.#inner.on(name, listener, false), () => this.#inner.off(name, listener));
   }
 
   once(name, listener) {
+    text(name, "the event's name", "invalid_option");
     return this.#when(() => this.#inner.on(name, listener, true), () => this.#inner.off(name, listener));
   }
 

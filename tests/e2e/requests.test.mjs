@@ -237,3 +237,24 @@ for (const kind of ["chromium", "firefox"]) {
     assert.equal(await alice.run(() => client.state), "online");
   });
 }
+
+scenes("a name that is no string is refused, and harms nothing", {}, async ([alice]) => {
+  const seen = await alice.run(async () => {
+    await online("alice");
+    const codes = [];
+    for (const wrong of [undefined, 5, {}, [], null, new Uint8Array(3)]) {
+      const calls = [
+        () => client.send("bob", wrong, 1),
+        () => client.request("bob", wrong),
+        () => client.request(wrong, "sum"),
+        () => client.handle(wrong, () => 1),
+        () => client.peer(wrong),
+        () => client.on(wrong, () => {}),
+      ];
+      for (const call of calls) codes.push((await refusal(async () => call())).code);
+    }
+    for (const wrong of [5, {}, []]) codes.push((await refusal(() => client.thread(wrong))).code);
+    return { codes: [...new Set(codes)].toSorted(), state: client.state, peer: client.peer("bob").id };
+  });
+  assert.deepEqual(seen, { codes: ["invalid_name", "invalid_option"], state: "online", peer: "bob" });
+});
