@@ -144,6 +144,11 @@ pub(crate) fn call_handler(function: &Function, data: &JsValue, from: &JsValue) 
     function.call2(&JsValue::UNDEFINED, data, from)
 }
 
+/// An event's name from the page; what is no string is the name of no event.
+pub(crate) fn name(name: &JsValue) -> String {
+    name.as_string().unwrap_or_default()
+}
+
 /// The three methods that every object with events has. It has a `seat()` with its `wrapper` and its `listeners`, unless
 /// the client is gone.
 macro_rules! emitter {
@@ -166,20 +171,27 @@ macro_rules! emitter {
         impl $class {
             /// Calls `listener` at every `name` event; returns the function that ends that.
             #[wasm_bindgen(skip_typescript)]
-            pub fn on(&self, name: &str, listener: &JsValue) -> Result<js_sys::Function, JsValue> {
-                self.listeners().add(&self.wrapper(), name, listener, false)
+            pub fn on(&self, name: &JsValue, listener: &JsValue) -> Result<js_sys::Function, JsValue> {
+                self.listeners().add(
+                    &self.wrapper(),
+                    &$crate::events::name(name),
+                    listener,
+                    false,
+                )
             }
 
             /// Calls `listener` at the next `name` event only.
             #[wasm_bindgen(skip_typescript)]
-            pub fn once(&self, name: &str, listener: &JsValue) -> Result<js_sys::Function, JsValue> {
-                self.listeners().add(&self.wrapper(), name, listener, true)
+            pub fn once(&self, name: &JsValue, listener: &JsValue) -> Result<js_sys::Function, JsValue> {
+                self.listeners()
+                    .add(&self.wrapper(), &$crate::events::name(name), listener, true)
             }
 
             /// Ends what `on` or `once` began; without `listener`, for all listeners of `name`.
             #[wasm_bindgen(skip_typescript)]
-            pub fn off(&self, name: &str, listener: &JsValue) -> Result<(), JsValue> {
-                self.listeners().remove(name, listener)
+            pub fn off(&self, name: &JsValue, listener: &JsValue) -> Result<(), JsValue> {
+                self.listeners()
+                    .remove(&$crate::events::name(name), listener)
             }
         }
     };

@@ -250,6 +250,8 @@ scenes("a name that is no string is refused, and harms nothing", {}, async ([ali
         () => client.handle(wrong, () => 1),
         () => client.peer(wrong),
         () => client.on(wrong, () => {}),
+        () => client.peer("bob").on(wrong, () => {}),
+        () => client.peer("bob").off(wrong),
       ];
       for (const call of calls) codes.push((await refusal(async () => call())).code);
     }
