@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use peerloom_core::client::{Client, Config, Output};
+use peerloom_core::client::{Channel, Client, Config, Output};
 use peerloom_core::time::Time;
 use peerloom_core::wire::codec::{self, Codec};
 use peerloom_core::wire::{ClientFrame, Id, Instance, Secret, ServerFrame, Welcome};
@@ -16,6 +16,7 @@ fn online() -> Option<Client> {
         webrtc: true,
         codec: Codec::Binary,
         timeout: 1_000,
+        recovery: peerloom_core::recovery::Recovery::default(),
         seed: 1,
     });
     client.open(Time(0));
@@ -44,8 +45,8 @@ fuzz_target!(|bytes: &[u8]| {
                 Output::SocketSend(bytes) => assert!(codec::decode::<ClientFrame>(&bytes).is_ok()),
                 Output::CreateConnection(key, generation) => {
                     client.connection_needs_negotiation(now, key, generation);
-                    client.channel_opened(now, key, generation);
-                    client.channel_received(now, key, generation, frame);
+                    client.channel_opened(now, key, generation, Channel::Link);
+                    client.channel_received(now, key, generation, Channel::Link, frame);
                 }
                 _ => {}
             }

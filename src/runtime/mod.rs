@@ -107,6 +107,7 @@ impl Runtime {
             webrtc: web::has_global("RTCPeerConnection"),
             codec: Codec::Binary,
             timeout: options.timeout,
+            recovery: options.recovery,
             seed,
         };
         let runtime = Rc::new_cyclic(|this: &Weak<Self>| Self {

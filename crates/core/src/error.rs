@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::wire::Id;
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident $code:literal $cause:literal $remedy:literal;)+) => {
         /// What went wrong, in kind. Stable: an entry is never renamed, and new ones are added at the end.
@@ -115,6 +117,9 @@ codes! {
     Crashed "crashed"
         "The library met a defect of its own and closed this client; other clients go on."
         "Make a new client, and report the detail.";
+    BacklogFull "backlog_full"
+        "More than 256 MiB wait for this peer already."
+        "Await `send` before sending more; the peer may be away, or slow.";
 }
 
 /// A code with what exactly happened.
@@ -126,6 +131,8 @@ pub struct Error {
     pub detail: String,
     /// Milliseconds after which another try may succeed.
     pub retry_after: Option<u32>,
+    /// Who did not confirm what was sent.
+    pub peers: Vec<Id>,
 }
 
 impl Error {
@@ -136,6 +143,16 @@ impl Error {
             code,
             detail: detail.into(),
             retry_after: None,
+            peers: Vec::new(),
+        }
+    }
+
+    /// An error of that kind about what was sent to somebody.
+    #[must_use]
+    pub fn about(code: Code, peer: &Id) -> Self {
+        Self {
+            peers: vec![peer.clone()],
+            ..Self::new(code, peer.as_str())
         }
     }
 }

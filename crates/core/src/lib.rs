@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`wire`] | what travels: frames, values, names, limits, and the two codecs |
 //! | [`session`] | the client's session with a server: open, heartbeat, back-off, resume |
+//! | [`recovery`] | when each step of recovery is tried |
 //! | [`negotiation`] | perfect negotiation of one `RTCPeerConnection` |
 //! | [`link`] | numbered, acknowledged messages to one peer, over whichever carrier there is |
 //! | [`thread`] | the client's view of threads and their members |
@@ -22,6 +23,7 @@ pub mod hub;
 pub mod link;
 pub mod map;
 pub mod negotiation;
+pub mod recovery;
 pub mod session;
 pub mod thread;
 pub mod time;

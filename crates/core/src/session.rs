@@ -7,22 +7,21 @@
 use std::collections::VecDeque;
 
 use crate::error::{Code, Error};
+use crate::recovery::{self, Recovery};
 use crate::time::{Time, earliest};
 use crate::wire::codec::{self, Codec, DecodeError};
 use crate::wire::{
     ClientFrame, CloseCode, Hello, Id, Instance, JsonText, Resume, Secret, ServerFrame, Welcome, limits,
 };
 
-/// Milliseconds to wait before each try to come back; the last one repeats. Half to full time, at random.
-pub const BACK_OFF: [u64; 6] = [0, 300, 1_200, 2_700, 4_800, 7_000];
 /// Tries that a first open makes before it gives up.
 const FIRST_TRIES: u32 = 4;
 /// Milliseconds that one try may take from the socket's making to the welcome.
-const TRY_WITHIN: u64 = 10_000;
+const TRY_WITHIN: u64 = 6_000;
 /// Milliseconds between heartbeats.
-const PING_EVERY: u64 = 5_000;
+const PING_EVERY: u64 = 4_000;
 /// Milliseconds within which anything must come after one; then comes the next.
-const PONG_WITHIN: u64 = 5_000;
+const PONG_WITHIN: u64 = 4_000;
 /// Counted frames after which the server is told that it can forget them.
 const ACKNOWLEDGE_EVERY: u64 = 64;
 /// Bytes of them.
@@ -89,6 +88,9 @@ pub struct Session {
     /// Milliseconds that the first open may take.
     timeout: u64,
     deadline: Time,
+    recovery: Recovery,
+    /// When the session was lost, while it is.
+    lost_at: Option<Time>,
     tries: u32,
     ticket: Option<Secret>,
     outbox: VecDeque<ClientFrame>,
@@ -111,7 +113,7 @@ pub struct Session {
 impl Session {
     /// A session that is not open yet. `seed` makes the jitter.
     #[must_use]
-    pub fn new(identity: Identity, codec: Codec, timeout: u64, seed: u64) -> Self {
+    pub fn new(identity: Identity, codec: Codec, timeout: u64, recovery: Recovery, seed: u64) -> Self {
         Self {
             identity,
             codec,
@@ -119,6 +121,8 @@ impl Session {
             opened: false,
             timeout,
             deadline: Time(0),
+            recovery,
+            lost_at: None,
             tries: 0,
             ticket: None,
             outbox: VecDeque::new(),
@@ -282,9 +286,8 @@ impl Session {
                 retry_after,
             } if self.state != SessionState::Online => {
                 self.fault = Some(Error {
-                    code,
-                    detail,
                     retry_after,
+                    ..Error::new(code, detail)
                 });
             }
             frame if self.state == SessionState::Online => {
@@ -297,9 +300,8 @@ impl Session {
                 {
                     // It may be the reason of a close that follows.
                     self.fault = Some(Error {
-                        code: *code,
-                        detail: detail.clone(),
                         retry_after: *retry_after,
+                        ..Error::new(*code, detail.clone())
                     });
                 }
                 self.outputs.push_back(SessionOutput::Frame(Box::new(frame)));
@@ -359,6 +361,7 @@ impl Session {
         self.told = self.received;
         self.told_bytes = 0;
         self.opened = true;
+        self.lost_at = None;
         self.tries = 0;
         self.fault = None;
         self.return_after = None;
@@ -377,7 +380,12 @@ impl Session {
             return;
         }
         let close = CloseCode::from_number(code);
-        if let Some(close) = close.filter(|close| !close.comes_back()) {
+        // A server that was started again may have given the id to somebody who had asked first, or who is this client
+        // itself, over a socket that died: it may come free.
+        let waits_for_id = close == Some(CloseCode::IdTaken)
+            && self.opened
+            && self.lost_at.is_some_and(|at| now - at < self.recovery.outage);
+        if let Some(close) = close.filter(|close| !close.comes_back() && !waits_for_id) {
             let mut error = self.fault.take().unwrap_or_else(|| close.error().into());
             if error.code == Code::RateLimited {
                 error.code = close.error();
@@ -394,6 +402,7 @@ impl Session {
 
     fn lost(&mut self, now: Time) {
         let was_online = self.state == SessionState::Online;
+        self.lost_at.get_or_insert(now);
         if !self.opened && (self.tries >= FIRST_TRIES || now >= self.deadline) {
             let error = self
                 .fault
@@ -402,7 +411,7 @@ impl Session {
             self.end(error);
             return;
         }
-        let step = BACK_OFF[(self.tries as usize).min(BACK_OFF.len() - 1)];
+        let step = recovery::step(&self.recovery.server, self.tries);
         let wait = self
             .return_after
             .take()

@@ -8,7 +8,7 @@ mod random;
 mod rig;
 
 use peerloom_core::Code;
-use peerloom_core::client::{ClientState, Event, PeerKey, PeerState};
+use peerloom_core::client::{Channel, ClientState, Event, PeerKey, PeerState};
 use peerloom_core::wire::codec::{self, Codec};
 use peerloom_core::wire::{
     Acknowledgement, Body, Bytes, ClientFrame, Item, LinkFrame, Name, Outcome, ServerFrame, Signal, limits,
@@ -155,7 +155,8 @@ fn a_running_client_takes_no_harm() {
             }
             14..26 => {
                 let bytes = mutate(&mut random, &links);
-                rig.client.channel_received(rig.at(), link.0, link.1, &bytes);
+                rig.client
+                    .channel_received(rig.at(), link.0, link.1, Channel::Link, &bytes);
             }
             _ => {
                 let frame = if random.chance(50) {
@@ -191,7 +192,7 @@ fn a_running_client_takes_no_harm() {
             rig.signal("carol", instance, offer(1));
             if rig.connections.len() > before {
                 link = *rig.connections.last().expect("a connection");
-                rig.client.channel_opened(rig.at(), link.0, link.1);
+                rig.client.channel_opened(rig.at(), link.0, link.1, Channel::Link);
                 rig.take();
             }
         }
@@ -267,7 +268,7 @@ fn stale_generations_and_answers_are_dropped() {
     let new = *rig.connections.last().expect("a connection");
     assert_eq!((new.1, rig.connections.len()), (9, 1));
     rig.channel(old, &data(1, 0, vec![message("of the dead")]));
-    rig.client.channel_opened(rig.at(), old.0, old.1);
+    rig.client.channel_opened(rig.at(), old.0, old.1, Channel::Link);
     rig.client.connection_failed(rig.at(), old.0, old.1);
     rig.signal("bob", 5, offer(8));
     rig.signal("bob", 5, offer(0));
@@ -364,7 +365,7 @@ fn a_server_that_says_nonsense_is_left() {
     rig.client.socket_received(rig.at(), &[99, 1, 2, 3]);
     let link = rig.link_with("bob", 5);
     rig.client
-        .channel_received(rig.at(), link.0, link.1, &[99, 1, 2, 3]);
+        .channel_received(rig.at(), link.0, link.1, Channel::Link, &[99, 1, 2, 3]);
     rig.take();
     assert_eq!(rig.client.state(), ClientState::Online);
     assert_eq!(rig.client.peer_state(link.0), PeerState::Live);
@@ -379,6 +380,7 @@ fn questions_to_a_link_are_answered_once() {
             rig.at(),
             link.0,
             link.1,
+            Channel::Link,
             &codec::encode(&LinkFrame::Ping { token }),
         );
     }

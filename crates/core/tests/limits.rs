@@ -251,6 +251,7 @@ fn online_in_json() -> Rig {
         webrtc: true,
         codec: Codec::Json,
         timeout: 10_000,
+        recovery: peerloom_core::recovery::Recovery::default(),
         seed: 1,
     });
     rig.client.open(rig.at());

@@ -42,7 +42,7 @@ fn act(world: &mut World) {
     if !world.is_open(page) {
         return;
     }
-    match world.random.below(12) {
+    match world.random.below(16) {
         _ if page == to => {
             let thread = thread(world.random.index(2));
             for _ in 0..world.random.between(1, 20) {
@@ -64,7 +64,19 @@ fn act(world: &mut World) {
             let all: Vec<usize> = (0..world.pages.len()).filter(|other| *other != page).collect();
             world.send_named(page, &all);
         }
-        _ => world.send_thread(page, &thread(0)),
+        10 | 11 => world.send_thread(page, &thread(0)),
+        12 => {
+            if world.pages[page].open.len() < 5 {
+                world.connect_to(page, to);
+            } else {
+                world.close_some(page);
+            }
+        }
+        _ => {
+            for _ in 0..world.random.between(1, 20) {
+                world.send_over(page);
+            }
+        }
     }
 }
 
@@ -141,6 +153,15 @@ fn calm(world: &mut World) {
         assert!(!page.finished);
     }
     let end = world.now + 240_000;
+    // Those that are asked for meanwhile are closed as well.
+    for _ in 0..3 {
+        for page in 0..world.pages.len() {
+            while world.is_open(page) && !world.pages[page].open.is_empty() {
+                world.close_some(page);
+            }
+        }
+        world.run(30_000);
+    }
     loop {
         world.run(500);
         if world.is_settled() {
@@ -161,8 +182,10 @@ fn calm(world: &mut World) {
         assert!(ticks < 1_200, "{ticks} ticks in three quiet minutes");
     }
     for page in 0..world.pages.len() {
-        // Tries at a direct path that there is not go on, and the server confirms frames only now and then.
-        let most = if world.blocked.is_empty() { 0 } else { 40 };
+        // Tries at a direct path that there is not go on, as do questions through the server, which confirms frames only
+        // now and then.
+        let direct = world.blocked.is_empty() && world.pages.iter().all(|page| page.options.webrtc);
+        let most = if direct { 0 } else { 40 };
         let kept = world.pages[page].client.kept();
         assert!(kept <= most, "page {page} keeps {kept}");
     }

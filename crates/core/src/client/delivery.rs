@@ -90,8 +90,11 @@ impl Receipts {
                 Code::PeerLeft | Code::NotConfirmed | Code::PeerUnavailable
             )
         });
-        if !(group.tolerant && gone) && group.error.is_none() {
-            group.error = error;
+        if let Some(error) = error.filter(|_| !(group.tolerant && gone)) {
+            match &mut group.error {
+                Some(first) => first.peers.extend(error.peers),
+                none => *none = Some(error),
+            }
         }
         group.waits_for -= 1;
         if group.waits_for > 0 {
@@ -415,6 +418,7 @@ impl Client {
             match arrival {
                 Arrival::Confirmed(receipt) => self.settle(receipt),
                 Arrival::Bye => self.bye(key),
+                Arrival::Renewed => self.renew_connections(now, key),
                 Arrival::Item(item) => self.item(now, key, item),
             }
         }
@@ -436,7 +440,10 @@ impl Client {
                 self.event(Event::Request(asker, name, body));
             }
             Item::Reply { request, outcome } => self.replied(key, request, outcome),
-            Item::Part { .. } | Item::Void | Item::Unknown(_) => {}
+            Item::Connect { .. } | Item::Accepted { .. } | Item::Closed { .. } => {
+                self.connection_item(now, key, item);
+            }
+            Item::Part { .. } | Item::Piece { .. } | Item::Void | Item::Unknown(_) => {}
         }
     }
 

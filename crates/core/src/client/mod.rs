@@ -3,6 +3,7 @@
 //! Every method takes the present time and leaves what is to be done in one queue, [`Client::poll_output`]. Browser
 //! calls go out as commands and come back as inputs with the same generation and op; a stale answer is dropped.
 
+mod connection;
 mod delivery;
 mod membership;
 mod names;
@@ -12,12 +13,14 @@ mod requests;
 
 use std::collections::VecDeque;
 
+pub use connection::{Channel, ConnectionKey, Number, Terms};
 pub use output::{Asker, ClientState, Event, Output};
 pub use peer::{PeerKey, PeerState};
 
 use crate::error::{Code, Error};
 use crate::link::{Encoded, Receipt};
 use crate::map::Map;
+use crate::recovery::Recovery;
 use crate::session::{Identity, Session, SessionOutput, SessionState};
 use crate::thread::Threads;
 use crate::time::{Time, earliest};
@@ -46,6 +49,8 @@ pub struct Config {
     pub codec: Codec,
     /// Milliseconds that the first open may take.
     pub timeout: u64,
+    /// When each step of recovery is tried.
+    pub recovery: Recovery,
     /// Spreads retries of many clients; any number.
     pub seed: u64,
 }
@@ -82,11 +87,17 @@ impl Client {
             webrtc: config.webrtc,
         };
         Self {
-            session: Session::new(identity, config.codec, config.timeout, config.seed),
+            session: Session::new(
+                identity,
+                config.codec,
+                config.timeout,
+                config.recovery.clone(),
+                config.seed,
+            ),
+            peers: Peers::new(config.recovery.outage),
             config,
             state: ClientState::Idle,
             threads: Threads::default(),
-            peers: Peers::default(),
             receipts: Receipts::default(),
             requests: Requests::default(),
             tags: Vec::new(),
@@ -208,7 +219,7 @@ impl Client {
     /// The network is back, or the page woke up.
     pub fn hurry(&mut self, now: Time) {
         self.session.hurry(now);
-        self.peers.hurry(now);
+        self.hurry_peers(now);
         self.wake_at(Some(now));
         self.after_session(now);
     }
@@ -440,9 +451,8 @@ impl Client {
                     now,
                     op,
                     Error {
-                        code,
-                        detail,
                         retry_after,
+                        ..Error::new(code, detail)
                     },
                 );
             }

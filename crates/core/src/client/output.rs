@@ -1,8 +1,8 @@
 //! What a client says: events for the page, and work for its run loop.
 
-use super::{PeerKey, PeerState};
+use super::{Channel, ConnectionKey, PeerKey, PeerState, Terms};
 use crate::error::Error;
-use crate::link::Receipt;
+use crate::link::{Piece, Receipt};
 use crate::negotiation::{Command, Op};
 use crate::thread::Change;
 use crate::wire::{Body, Id, Instance, Name, ThreadId};
@@ -80,6 +80,19 @@ pub enum Event {
         /// Whether it is there.
         online: bool,
     },
+    /// A peer asks for a connection, which waits for [`super::Client::accept`] or
+    /// [`super::Client::close_connection`].
+    Connection(ConnectionKey, Terms),
+    /// It is accepted.
+    ConnectionOpen(ConnectionKey),
+    /// A piece of a message came over it.
+    ConnectionPiece(ConnectionKey, Piece),
+    /// It takes more again.
+    ConnectionRoom(ConnectionKey),
+    /// Something went wrong with it.
+    ConnectionError(ConnectionKey, Error),
+    /// It is over; why, in the words of whoever closed it, or as an error's code.
+    ConnectionClosed(ConnectionKey, String),
     /// Something failed that no call waits for.
     Error(Error),
 }
@@ -99,10 +112,16 @@ pub enum Output {
     CloseConnection(PeerKey, u32),
     /// Call the browser; answer with [`super::Client::connection_done`].
     Exec(PeerKey, u32, Op, Command),
-    /// Send over channel 0 of that connection.
-    ChannelSend(PeerKey, u32, Vec<u8>),
-    /// Messages wait for channel 0 of that connection to be empty: call [`super::Client::channel_drained`] when it is, or now.
-    AwaitDrained(PeerKey, u32),
+    /// Call `restartIce()` of that connection.
+    RestartIce(PeerKey, u32),
+    /// Make a channel for a connection, labelled with its number, on the `RTCPeerConnection` of this generation.
+    OpenChannel(ConnectionKey, u32, Terms),
+    /// Close it, when what is in it has been sent, and hand in nothing more from it.
+    CloseChannel(ConnectionKey, u32),
+    /// Send over a channel of that `RTCPeerConnection`.
+    ChannelSend(PeerKey, u32, Channel, Vec<u8>),
+    /// Messages wait for that channel to be empty: call [`super::Client::channel_drained`] when it is, or now.
+    AwaitDrained(PeerKey, u32, Channel),
     /// The calls from the first to the last of these receipts have succeeded.
     Settle(Receipt, Receipt),
     /// The call failed.

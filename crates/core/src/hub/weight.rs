@@ -68,8 +68,10 @@ fn of_signal(signal: &Signal) -> usize {
 }
 
 fn of_link(frame: &LinkFrame) -> usize {
-    let LinkFrame::Data { items, .. } = frame else {
-        return 0;
+    let items = match frame {
+        LinkFrame::Data { items, .. } => items,
+        LinkFrame::Connection { frame, .. } => return frame.0.len(),
+        _ => return 0,
     };
     // An item takes its own place in memory, even when it is one byte on the wire.
     items.len() * size_of::<Item>() + items.iter().map(of_item).sum::<usize>()
@@ -84,7 +86,8 @@ fn of_item(item: &Item) -> usize {
             Outcome::Failed(text) => text.len(),
             Outcome::Unhandled => 0,
         },
-        Item::Part { bytes, .. } | Item::Unknown(bytes) => bytes.0.len(),
-        Item::Void => 0,
+        Item::Part { bytes, .. } | Item::Piece { bytes, .. } | Item::Unknown(bytes) => bytes.0.len(),
+        Item::Connect { metadata, .. } => 16 + text(metadata.as_ref()),
+        Item::Accepted { .. } | Item::Closed { .. } | Item::Void => 0,
     }
 }

@@ -79,6 +79,9 @@ impl Inbox {
             return Ok(true);
         }
         if header.stream > self.stream {
+            if self.stream > 0 {
+                arrivals.push(Arrival::Renewed);
+            }
             self.stream = header.stream;
             self.expected = 0;
             self.assembly = Vec::new();

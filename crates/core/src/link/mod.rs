@@ -6,10 +6,12 @@
 
 mod inbox;
 mod outbox;
+mod stream;
 
 use std::collections::VecDeque;
 
 pub use outbox::Encoded;
+pub use stream::{Delivery, Piece, Stream};
 
 use inbox::Inbox;
 use outbox::Outbox;
@@ -24,6 +26,9 @@ pub type Receipt = u32;
 const PING_AFTER: u64 = 2_000;
 /// Milliseconds that it waits for anything to come then.
 const PONG_WITHIN: u64 = 2_500;
+/// Both for the way through the server, which costs the server something.
+const RELAY_PING_AFTER: u64 = 4_000;
+const RELAY_PONG_WITHIN: u64 = 4_000;
 
 /// How frames travel at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +50,8 @@ pub enum Arrival {
     Confirmed(Receipt),
     /// The other side is going away.
     Bye,
+    /// It gave up what it had not been able to bring over, and begins to count anew.
+    Renewed,
 }
 
 /// The other side broke the protocol: this link can't go on.
@@ -59,6 +66,12 @@ pub struct Link {
     inbox: Inbox,
     heard_at: Time,
     ping_at: Option<Time>,
+    /// Somebody has a reason to know whether the other side is there.
+    watched: bool,
+    /// Nothing came through the server for too long.
+    stalled: bool,
+    /// Milliseconds from the last question to its answer.
+    round_trip: Option<u64>,
     control: VecDeque<LinkFrame>,
     /// The owner was told that messages wait for the channel.
     awaits_channel: bool,
@@ -74,6 +87,9 @@ impl Link {
             inbox: Inbox::default(),
             heard_at: Time(0),
             ping_at: None,
+            watched: false,
+            stalled: false,
+            round_trip: None,
             control: VecDeque::new(),
             awaits_channel: false,
         }
@@ -127,7 +143,39 @@ impl Link {
         self.control.clear();
         self.heard_at = now;
         self.ping_at = None;
+        self.stalled = false;
         self.rewind(now);
+    }
+
+    /// The same channel carries again; what is inside it already, only the browser knows.
+    pub fn resume(&mut self, now: Time) {
+        self.carry(now, Carrier::Channel);
+        self.outbox.assume_full();
+    }
+
+    /// Whether the other side is silent though the server would pass on what it says.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.stalled
+    }
+
+    /// Milliseconds from a question to its answer, the last time that one was asked.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<u64> {
+        self.round_trip
+    }
+
+    /// Whether the other side is to be asked now and then if it is there, which costs the server something where it
+    /// carries the link.
+    pub fn watch(&mut self, watched: bool) {
+        self.watched = watched;
+    }
+
+    /// Asks at once whether the other side is there.
+    pub fn probe(&mut self, now: Time) {
+        if self.carrier == Carrier::Channel && self.ping_at.is_none() {
+            self.ping(now);
+        }
     }
 
     /// Sends everything unconfirmed again, over the same carrier.
@@ -150,6 +198,11 @@ impl Link {
     /// Returns for each awaited message whether it had been handed to a carrier.
     pub fn abandon(&mut self, stream: u32) -> Vec<(Receipt, bool)> {
         self.outbox.abandon(stream)
+    }
+
+    /// The other side is to hear of the new stream though nothing is sent.
+    pub fn announce(&mut self) {
+        self.outbox.announce();
     }
 
     /// Takes in one frame, in its binary form, which must be at most [`limits::LINK_FRAME`] bytes.
@@ -184,7 +237,8 @@ impl Link {
         arrivals: &mut Vec<Arrival>,
     ) -> Result<(), Violation> {
         self.heard_at = now;
-        self.ping_at = None;
+        let asked_at = self.ping_at.take();
+        self.stalled = false;
         match frame {
             LinkFrame::Data { header, items } => {
                 self.confirm(now, header.acknowledged, arrivals)?;
@@ -208,11 +262,17 @@ impl Link {
                 self.control.push_back(LinkFrame::Pong { token });
                 Ok(())
             }
-            LinkFrame::Pong { .. } => Ok(()),
+            LinkFrame::Pong { token } => {
+                if let Some(at) = asked_at.filter(|at| at.0 as u32 == token) {
+                    self.round_trip = Some(now - at);
+                }
+                Ok(())
+            }
             LinkFrame::Bye => {
                 arrivals.push(Arrival::Bye);
                 Ok(())
             }
+            LinkFrame::Connection { .. } => Err(Violation("a connection's frame among the link's")),
         }
     }
 
@@ -300,6 +360,15 @@ impl Link {
                 if self.outbox.repeat_at().is_some_and(|at| at <= now) {
                     self.rewind(now);
                 }
+                match self.ping_at {
+                    Some(at) if self.watched && now - at >= RELAY_PONG_WITHIN => {
+                        self.stalled |= late <= 1_000;
+                        self.ping(now);
+                    }
+                    Some(_) => {}
+                    None if self.watched && now - self.heard_at >= RELAY_PING_AFTER => self.ping(now),
+                    None => {}
+                }
                 false
             }
         }
@@ -307,6 +376,8 @@ impl Link {
 
     fn ping(&mut self, now: Time) {
         self.ping_at = Some(now);
+        self.control
+            .retain(|frame| !matches!(frame, LinkFrame::Ping { .. }));
         self.control.push_back(LinkFrame::Ping { token: now.0 as u32 });
     }
 
@@ -323,7 +394,14 @@ impl Link {
                 };
                 Some(life)
             }
-            Carrier::Relay => earliest(self.inbox.acknowledge_at, self.outbox.repeat_at()),
+            Carrier::Relay => {
+                let life = match self.ping_at {
+                    Some(at) => at + RELAY_PONG_WITHIN,
+                    None => self.heard_at + RELAY_PING_AFTER,
+                };
+                let due = earliest(self.inbox.acknowledge_at, self.outbox.repeat_at());
+                earliest(due, Some(life).filter(|_| self.watched))
+            }
         }
     }
 }

@@ -114,6 +114,30 @@ impl Outbox {
         }
     }
 
+    /// Forgets what was handed to the carrier: nobody confirms it.
+    pub(super) fn forget_handed(&mut self, mut handed: impl FnMut(Receipt)) {
+        while self.base < self.cursor {
+            let Some(entry) = self.entries.pop_front() else {
+                break;
+            };
+            self.base += 1;
+            self.unacknowledged -= entry.bytes.len();
+            if let Some(receipt) = entry.receipt {
+                handed(receipt);
+            }
+        }
+    }
+
+    /// The next frame goes even if there is nothing in it.
+    pub(super) fn announce(&mut self) {
+        self.announces = true;
+    }
+
+    /// The channel has not said how much waits inside it: as much as may.
+    pub(super) fn assume_full(&mut self) {
+        self.buffered = CHANNEL_BUFFER;
+    }
+
     /// Everything unconfirmed is to go again.
     pub(super) fn rewind(&mut self, now: Time) {
         self.cursor = self.base;

@@ -74,7 +74,15 @@ kinds!(
     "relay",
     "unreachable"
 );
-kinds!(super::LinkFrame, "data", "acknowledge", "ping", "pong", "bye");
+kinds!(
+    super::LinkFrame,
+    "data",
+    "acknowledge",
+    "ping",
+    "pong",
+    "bye",
+    "connection",
+);
 kinds!(
     super::Item,
     "peer",
@@ -83,7 +91,11 @@ kinds!(
     "request",
     "reply",
     "part",
-    "void"
+    "void",
+    "connect",
+    "accepted",
+    "closed",
+    "piece",
 );
 
 /// Encodes with postcard.

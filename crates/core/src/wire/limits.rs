@@ -44,6 +44,14 @@ pub const MESSAGE: usize = 16 * 1024 * 1024;
 pub const LINK_FRAME: usize = 64 * 1024;
 /// Bytes of an item above which it is cut into parts, and of a link frame after which the next one is begun.
 pub const LINK_FRAME_TARGET: usize = 16 * 1024;
+/// Bytes of a message of a connection that one piece carries.
+pub const PIECE: usize = LINK_FRAME_TARGET - 16;
+/// Connections that one peer may have asked this client for at once.
+pub const CONNECTIONS_PER_PEER: usize = 128;
+/// Gaps in an unordered stream.
+pub const GAPS: usize = 4096;
+/// Bytes of messages that may wait for one peer.
+pub const OUTBOX: usize = 256 * 1024 * 1024;
 /// Items in one link frame.
 pub const ITEMS_PER_FRAME: usize = 8192;
 /// Binary parts of one rich value.

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::name::{Name, ThreadId};
-use super::value::{Body, Bytes};
+use super::value::{Body, Bytes, JsonText};
 
 /// "I have everything of your stream `stream` up to, not including, number `next`."
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +63,15 @@ pub enum LinkFrame {
     /// because there was no reason to keep it. Whoever gets this gives up what is not confirmed, and begins a new stream
     /// should it send again.
     Bye,
+    /// A frame of one connection's stream, on its way through the server; a channel of its own carries it otherwise.
+    Connection {
+        /// Whether the sender of this frame asked for the connection.
+        ours: bool,
+        /// Which one.
+        number: u32,
+        /// `Data` or `Acknowledge`, in its binary form.
+        frame: Bytes,
+    },
 }
 
 /// What is numbered.
@@ -113,6 +122,42 @@ pub enum Item {
     },
     /// A number that turned out to carry nothing (its sender could not read the content).
     Void,
+    /// From `peer.connect`.
+    Connect {
+        /// Counts the connections that the sender asked for; never used twice.
+        number: u32,
+        /// What the connection is for.
+        label: Option<Name>,
+        /// More about it.
+        metadata: Option<JsonText>,
+        /// Whether messages keep their order.
+        ordered: bool,
+        /// How often a lost packet is sent again; none: until it has arrived.
+        max_retransmits: Option<u16>,
+    },
+    /// From `connection.accept`.
+    Accepted {
+        /// As in `Connect`.
+        number: u32,
+    },
+    /// From `connection.reject`, or from `connection.close` when everything has arrived.
+    Closed {
+        /// Whether the sender asked for the connection.
+        ours: bool,
+        /// Which one.
+        number: u32,
+        /// Why.
+        reason: Name,
+    },
+    /// A piece of a message of a connection; in streams of connections only.
+    Piece {
+        /// Counts the message's pieces.
+        index: u32,
+        /// Whether the message is complete with it.
+        last: bool,
+        /// At most [`super::limits::PIECE`].
+        bytes: Bytes,
+    },
     /// A kind of a later version, as it came: a server passes it on, a receiver ignores it. In JSON, which could not
     /// carry what nobody here understands, it becomes `Void`.
     #[serde(skip)]

@@ -129,6 +129,33 @@ pub fn item() -> impl Strategy<Value = Item> {
         (any::<u32>(), outcome).prop_map(|(request, outcome)| Item::Reply { request, outcome }),
         (any::<bool>(), bytes()).prop_map(|(last, bytes)| Item::Part { last, bytes }),
         Just(Item::Void),
+        (
+            any::<u32>(),
+            option::of(name()),
+            user_data(),
+            any::<bool>(),
+            option::of(any::<u16>())
+        )
+            .prop_map(
+                |(number, label, metadata, ordered, max_retransmits)| Item::Connect {
+                    number,
+                    label,
+                    metadata,
+                    ordered,
+                    max_retransmits,
+                }
+            ),
+        any::<u32>().prop_map(|number| Item::Accepted { number }),
+        (any::<bool>(), any::<u32>(), name()).prop_map(|(ours, number, reason)| Item::Closed {
+            ours,
+            number,
+            reason
+        }),
+        (any::<u32>(), any::<bool>(), bytes()).prop_map(|(index, last, bytes)| Item::Piece {
+            index,
+            last,
+            bytes
+        }),
     ]
 }
 
@@ -162,6 +189,11 @@ pub fn link_frame() -> impl Strategy<Value = LinkFrame> {
         any::<u32>().prop_map(|token| LinkFrame::Ping { token }),
         any::<u32>().prop_map(|token| LinkFrame::Pong { token }),
         Just(LinkFrame::Bye),
+        (any::<bool>(), any::<u32>(), bytes()).prop_map(|(ours, number, frame)| LinkFrame::Connection {
+            ours,
+            number,
+            frame
+        }),
     ]
 }
 

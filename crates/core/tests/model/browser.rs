@@ -3,7 +3,9 @@
 //!
 //! It panics where a browser would be asked for something that this library never does.
 
-use peerloom_core::client::PeerKey;
+use std::collections::{BTreeMap, BTreeSet};
+
+use peerloom_core::client::{Channel, Number, PeerKey};
 use peerloom_core::negotiation::{Command, Done, Op};
 use peerloom_core::wire::{Candidate, Description, DescriptionKind};
 
@@ -62,8 +64,16 @@ pub struct Connection {
     pub other: Option<usize>,
     /// The page was told that the channel is open.
     pub open: bool,
-    /// Nothing gets through any more, and nobody says so.
+    /// Nothing gets through any more, and nobody says so. The channel repeats what was not heard once it is over.
     pub silent: bool,
+    /// What arrives when it is over, in order.
+    pub unheard: Vec<(Channel, Vec<u8>)>,
+    /// Channels of connections that this side knows to be open.
+    pub channels: BTreeMap<Number, Channelled>,
+    /// An ICE restart was asked for, and no offer made since.
+    restarts: bool,
+    /// The page waits for the channel to be empty.
+    pub awaits_drained: BTreeSet<Channel>,
     /// When what was handed over last arrives.
     pub arrives_at: u64,
     /// What was handed over arrives until then.
@@ -71,7 +81,15 @@ pub struct Connection {
     /// When the buffer is empty.
     pub drains_at: u64,
     /// Messages that came before the page knew of the channel.
-    pub early: Vec<Vec<u8>>,
+    pub early: Vec<(Channel, Vec<u8>)>,
+}
+
+/// A connection's channel, at one side.
+#[derive(Debug)]
+pub struct Channelled {
+    pub open: bool,
+    pub ordered: bool,
+    pub lossy: bool,
 }
 
 impl Connection {
@@ -91,6 +109,10 @@ impl Connection {
             other: None,
             open: false,
             silent: false,
+            unheard: Vec::new(),
+            channels: BTreeMap::new(),
+            restarts: false,
+            awaits_drained: BTreeSet::new(),
             arrives_at: 0,
             cut_at: u64::MAX,
             drains_at: 0,
@@ -100,7 +122,12 @@ impl Connection {
 
     /// Whether `negotiationneeded` is due: the channel is not negotiated yet.
     pub fn needs_negotiation(&self) -> bool {
-        !self.closed && self.signalling == Signalling::Stable && self.local.is_none()
+        !self.closed && self.signalling == Signalling::Stable && (self.local.is_none() || self.restarts)
+    }
+
+    /// `restartIce()`.
+    pub fn restart_ice(&mut self) {
+        self.restarts = true;
     }
 
     /// The other connection that both descriptions agree on.
@@ -122,6 +149,7 @@ impl Connection {
 
     fn set_local(&mut self, own: usize) -> Done {
         self.number += 1;
+        self.restarts = false;
         let (kind, answers) = match self.signalling {
             Signalling::Stable => (DescriptionKind::Offer, None),
             Signalling::HaveRemoteOffer => {

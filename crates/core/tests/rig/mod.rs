@@ -1,7 +1,7 @@
 //! One client by itself, and a server and a peer that say whatever a test wants.
 #![allow(dead_code)]
 
-use peerloom_core::client::{Client, Config, Event, Output, PeerKey};
+use peerloom_core::client::{Channel, Client, Config, Event, Output, PeerKey};
 use peerloom_core::time::Time;
 use peerloom_core::wire::codec::{self, Codec};
 use peerloom_core::wire::{
@@ -78,6 +78,7 @@ impl Rig {
                 webrtc: true,
                 codec,
                 timeout: 10_000,
+                recovery: peerloom_core::recovery::Recovery::default(),
                 seed: 1,
             }),
             now: 1,
@@ -168,14 +169,15 @@ impl Rig {
     pub fn link_with(&mut self, from: &str, instance: u64) -> (PeerKey, u32) {
         self.signal(from, instance, offer(1));
         let (key, generation) = *self.connections.last().expect("a connection");
-        self.client.channel_opened(self.at(), key, generation);
+        self.client
+            .channel_opened(self.at(), key, generation, Channel::Link);
         self.take();
         (key, generation)
     }
 
     pub fn channel(&mut self, link: (PeerKey, u32), frame: &LinkFrame) {
         self.client
-            .channel_received(self.at(), link.0, link.1, &codec::encode(frame));
+            .channel_received(self.at(), link.0, link.1, Channel::Link, &codec::encode(frame));
         self.take();
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::super::connection::Connection;
 use super::super::delivery::Lookup;
 use super::{Held, Peer, PeerKey, PeerState};
 use crate::error::Code;
@@ -16,6 +17,8 @@ const HOLD: u64 = 10_000;
 /// Every peer that this client has met.
 #[derive(Debug, Default)]
 pub(in crate::client) struct Peers {
+    /// Milliseconds without any path after which what waits is rejected.
+    outage: u64,
     peers: Vec<Peer>,
     keys: Map<Id, PeerKey>,
     pub(in crate::client) lookups: Map<Name, Lookup>,
@@ -24,6 +27,13 @@ pub(in crate::client) struct Peers {
 }
 
 impl Peers {
+    pub(in crate::client) fn new(outage: u64) -> Self {
+        Self {
+            outage,
+            ..Self::default()
+        }
+    }
+
     /// The key of that id, made when there is none.
     pub(in crate::client) fn key(&mut self, id: &Id) -> PeerKey {
         if let Some(key) = self.find(id) {
@@ -40,8 +50,10 @@ impl Peers {
             was_reached: false,
             absent: false,
             link: Link::new(1),
+            connections: Map::new(),
+            connections_made: 0,
             streams: 1,
-            connection: None,
+            path: None,
             generation: 0,
             next_op: 1,
             retries: 0,
@@ -50,6 +62,7 @@ impl Peers {
             release_at: None,
             release_code: Code::PeerLeft,
             outage_at: None,
+            outage: self.outage,
             held: VecDeque::new(),
             held_bytes: 0,
             held_until: None,
@@ -65,7 +78,10 @@ impl Peers {
     /// Messages and questions that wait.
     pub(in crate::client) fn kept(&self) -> usize {
         let waiting: usize = self.lookups.values().map(|lookup| lookup.waiting.len()).sum();
-        let peers = self.peers.iter().map(|peer| peer.link.kept() + peer.held.len());
+        let peers = self.peers.iter().map(|peer| {
+            let connections = peer.connections.values().map(Connection::kept);
+            peer.link.kept() + peer.held.len() + connections.sum::<usize>()
+        });
         waiting + peers.sum::<usize>()
     }
 
@@ -90,11 +106,18 @@ impl Peers {
         self.iter().filter(|peer| peer.is_stranger())
     }
 
-    pub(super) fn get(&self, key: PeerKey) -> &Peer {
+    /// Something came from it over a channel.
+    pub(in crate::client) fn owe(&mut self, key: PeerKey) {
+        if !self.owing.contains(&key) {
+            self.owing.push(key);
+        }
+    }
+
+    pub(in crate::client) fn get(&self, key: PeerKey) -> &Peer {
         &self.peers[key.0 as usize]
     }
 
-    pub(super) fn get_mut(&mut self, key: PeerKey) -> &mut Peer {
+    pub(in crate::client) fn get_mut(&mut self, key: PeerKey) -> &mut Peer {
         &mut self.peers[key.0 as usize]
     }
 
@@ -115,15 +138,6 @@ impl Peers {
 
     pub(in crate::client) fn is_settled(&self, id: &Id) -> bool {
         self.find(id).is_none_or(|key| self.get(key).link.is_settled())
-    }
-
-    pub(in crate::client) fn hurry(&mut self, now: Time) {
-        for peer in &mut self.peers {
-            if peer.retry_at.is_some() {
-                peer.retries = 0;
-                peer.retry_at = Some(now);
-            }
-        }
     }
 
     pub(in crate::client) fn poll_timeout(&self, online: bool) -> Option<Time> {

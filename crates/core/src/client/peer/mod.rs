@@ -1,7 +1,7 @@
 //! Peers: what is known of each, when there is a link to it, and what travels over it.
 
 mod book;
-mod connection;
+mod path;
 mod reason;
 mod relay;
 
@@ -9,25 +9,25 @@ use std::collections::VecDeque;
 
 pub(super) use book::Peers;
 
+use super::connection::{self, Connection};
 use super::delivery::{Lookup, Waiting};
-use super::{Client, Event, Output};
+use super::{Channel, Client, Event, Number, Output};
 use crate::error::{Code, Error};
 use crate::link::{Carrier, Encoded, Link, Receipt};
+use crate::map::Map;
 use crate::negotiation::Op;
 use crate::time::{Time, earliest};
-use crate::wire::{Body, ClientFrame, Id, Instance, LinkFrame, Name, PeerInfo, ThreadId, codec};
+use crate::wire::{Body, ClientFrame, Id, Instance, LinkFrame, Name, PeerInfo, ThreadId, codec, limits};
 
-use connection::Connection;
+use path::{Path, Stage};
 
 /// Milliseconds without a direct path after which messages travel through the server, the first time.
 const RELAY_AFTER: u64 = 5_000;
-/// The same when a path was there before.
-const RELAY_AGAIN_AFTER: u64 = 2_000;
 /// Milliseconds that the side which does not make the first offer waits for it.
 const OFFER_WITHIN: u64 = 4_000;
 /// Milliseconds between tries to reach a peer that the server did not know a moment ago.
 const UNREACHABLE_RETRY: u64 = 1_000;
-/// Milliseconds without any path after which what waits is rejected.
+/// Milliseconds that somebody whom the server has lost counts as not gone for good.
 const OUTAGE: u64 = 60_000;
 /// Milliseconds between the questions whether a member whom the server does not know is back; it tells of it, too.
 const ABSENT_RETRY: u64 = 5_000;
@@ -72,8 +72,8 @@ struct Held {
 }
 
 #[derive(Debug)]
-struct Peer {
-    id: Id,
+pub(super) struct Peer {
+    pub(super) id: Id,
     /// What the server says of it, once asked or told.
     info: Option<PeerInfo>,
     state: PeerState,
@@ -87,10 +87,13 @@ struct Peer {
     was_reached: bool,
     /// The server did not know it a moment ago.
     absent: bool,
-    link: Link,
+    pub(super) link: Link,
+    pub(in crate::client) connections: Map<Number, Connection>,
+    /// How many this client has asked it for.
+    pub(in crate::client) connections_made: u32,
     streams: u32,
-    connection: Option<Connection>,
-    generation: u32,
+    pub(super) path: Option<Path>,
+    pub(super) generation: u32,
     next_op: Op,
     retries: u32,
     retry_at: Option<Time>,
@@ -99,6 +102,7 @@ struct Peer {
     /// What those are told whose messages have not arrived by then.
     release_code: Code,
     outage_at: Option<Time>,
+    outage: u64,
     held: VecDeque<Held>,
     held_bytes: usize,
     held_until: Option<Time>,
@@ -111,7 +115,6 @@ impl Peer {
 
     /// `online`: without the server nothing can be begun, and its return is an input.
     pub(super) fn poll_timeout(&self, online: bool) -> Option<Time> {
-        let connection = self.connection.as_ref().filter(|connection| !connection.open);
         let uncarried = self.link.carrier() == Carrier::None;
         [
             self.retry_at.filter(|_| online && !self.absent),
@@ -119,7 +122,8 @@ impl Peer {
             self.release_at,
             self.outage_at.filter(|_| uncarried),
             self.held_until,
-            connection.map(|connection| connection.deadline),
+            connection::poll_timeout(self.connections.values()),
+            self.path.as_ref().and_then(|path| path.poll_timeout(online)),
             self.link.poll_timeout(),
         ]
         .into_iter()
@@ -153,7 +157,7 @@ impl Peer {
     fn uncarried(&mut self, now: Time, relay_after: u64) {
         self.link.carry(now, Carrier::None);
         self.relay_at = Some(now + relay_after);
-        self.outage_at.get_or_insert(now + OUTAGE);
+        self.outage_at.get_or_insert(now + self.outage);
     }
 }
 
@@ -205,9 +209,16 @@ impl Client {
             return;
         }
         let peer = self.peers.get_mut(key);
+        if peer.link.outbox_bytes() > limits::OUTBOX
+            && let Some(receipt) = receipt
+        {
+            let error = Error::about(Code::BacklogFull, &peer.id);
+            self.fail(receipt, error);
+            return;
+        }
         peer.link.send(now, message, receipt);
         if peer.link.carrier() == Carrier::None {
-            peer.outage_at.get_or_insert(now + OUTAGE);
+            peer.outage_at.get_or_insert(now + peer.outage);
         }
         if peer.state == PeerState::Offline || !peer.is_active() {
             peer.wanted = true;
@@ -226,7 +237,7 @@ impl Client {
     }
 
     /// Hands over what the carrier takes.
-    fn flush(&mut self, now: Time, key: PeerKey) {
+    pub(super) fn flush(&mut self, now: Time, key: PeerKey) {
         let online = self.is_online();
         loop {
             let peer = self.peers.get_mut(key);
@@ -236,21 +247,22 @@ impl Client {
             let Some(frame) = peer.link.poll_frame(now) else {
                 break;
             };
-            match (peer.link.carrier(), &peer.connection) {
-                (Carrier::Channel, Some(connection)) => {
-                    let generation = connection.negotiation.generation();
+            match (peer.link.carrier(), &peer.path) {
+                (Carrier::Channel, Some(path)) => {
+                    let generation = path.negotiation.generation();
                     self.outputs
-                        .push_back(Output::ChannelSend(key, generation, frame));
+                        .push_back(Output::ChannelSend(key, generation, Channel::Link, frame));
                 }
                 _ => self.relay_frame(key, &frame),
             }
         }
         let peer = self.peers.get_mut(key);
         if peer.link.poll_awaits_channel()
-            && let Some(connection) = &peer.connection
+            && let Some(path) = &peer.path
         {
-            let generation = connection.negotiation.generation();
-            self.outputs.push_back(Output::AwaitDrained(key, generation));
+            let generation = path.negotiation.generation();
+            self.outputs
+                .push_back(Output::AwaitDrained(key, generation, Channel::Link));
         }
         self.wake_for(key);
     }
@@ -264,6 +276,22 @@ impl Client {
     }
 
     // ---- time and state ----
+
+    /// The network may have changed, or the page slept: what waits for a retry is tried now, and what seems to be well is
+    /// asked whether it is.
+    pub(super) fn hurry_peers(&mut self, now: Time) {
+        for key in self.peers.keys() {
+            let peer = self.peers.get_mut(key);
+            if peer.retry_at.is_some() {
+                peer.retries = 0;
+                peer.retry_at = Some(now);
+            }
+            if self.is_online() {
+                self.restore_again(now, key);
+            }
+            self.suspect(now, key);
+        }
+    }
 
     pub(super) fn tick_peers(&mut self, now: Time, late: u64) {
         for key in self.peers.keys() {
@@ -286,20 +314,24 @@ impl Client {
                 if peer.link.is_settled() {
                     continue;
                 }
-                let detail = format!("no way to {} for a minute", peer.id);
+                let detail = format!("no way to {} for {} seconds", peer.id, peer.outage / 1_000);
                 self.abandon(key, &Error::new(Code::Timeout, detail));
                 continue;
             }
-            let overdue = peer
-                .connection
-                .as_ref()
-                .is_some_and(|connection| !connection.open && connection.deadline <= now);
-            if overdue || peer.link.tick(now, late) {
-                self.connection_lost(now, key);
+            match peer.path.as_ref().map(|path| path.stage) {
+                Some(Stage::Making(until)) if until <= now => self.path_lost(now, key),
+                Some(Stage::Restoring { .. }) => self.restore_path(now, key),
+                _ => {}
+            }
+            self.tick_connections(now, key);
+            let peer = self.peers.get_mut(key);
+            peer.link.watch(peer.wanted || peer.shared);
+            if self.peers.get_mut(key).link.tick(now, late) {
+                self.path_failed(now, key);
             }
             let peer = self.peers.get_mut(key);
             if due(peer.retry_at) {
-                if peer.connection.is_some() {
+                if peer.path.is_some() {
                     peer.retry_at = None;
                 } else if online && !peer.absent {
                     self.connect(now, key);
@@ -327,6 +359,7 @@ impl Client {
         let peer = self.peers.get_mut(key);
         let state = match peer.link.carrier() {
             Carrier::Channel => PeerState::Live,
+            Carrier::Relay if peer.link.is_stalled() => PeerState::Recovering,
             Carrier::Relay => PeerState::Relayed,
             Carrier::None if !peer.is_active() => PeerState::Offline,
             Carrier::None if peer.was_reached => PeerState::Recovering,

@@ -1,6 +1,6 @@
 //! Reasons for a link to a peer: it is made when there is one, and closed when the last one is gone.
 
-use super::{OFFER_WITHIN, OUTAGE, PeerKey, RELAY_AFTER, RELAY_AGAIN_AFTER};
+use super::{OFFER_WITHIN, OUTAGE, PeerKey, RELAY_AFTER};
 use crate::client::{Client, Event};
 use crate::error::{Code, Error};
 use crate::link::{Carrier, Link};
@@ -57,8 +57,9 @@ impl Client {
             .is_some_and(|before| before.user_data != info.user_data);
         for (receipt, sent) in lost {
             let code = if sent { Code::NotConfirmed } else { Code::PeerLeft };
-            self.fail(receipt, Error::new(code, info.id.as_str()));
+            self.fail(receipt, Error::about(code, &info.id));
         }
+        self.end_connections(key, Code::PeerLeft);
         self.requests_lost(key, Code::NotConfirmed);
         if changed {
             self.event(Event::PeerUpdated(key));
@@ -79,7 +80,7 @@ impl Client {
         }
         if peer.info.is_some()
             && peer.link.carrier() == Carrier::None
-            && peer.connection.is_none()
+            && peer.path.is_none()
             && peer.retry_at.is_none()
         {
             self.begin(now, key);
@@ -97,7 +98,7 @@ impl Client {
         let relay_after = match (direct, peer.was_reached) {
             (false, _) => 0,
             (true, false) => RELAY_AFTER,
-            (true, true) => RELAY_AGAIN_AFTER,
+            (true, true) => self.config.recovery.relay,
         };
         peer.uncarried(now, relay_after);
         if direct {
@@ -132,11 +133,7 @@ impl Client {
     fn seek_path(&mut self, now: Time, key: PeerKey) {
         let direct = self.can_be_direct(key);
         let peer = self.peers.get_mut(key);
-        if direct
-            && peer.link.carrier() == Carrier::Relay
-            && peer.connection.is_none()
-            && peer.retry_at.is_none()
-        {
+        if direct && peer.link.carrier() == Carrier::Relay && peer.path.is_none() && peer.retry_at.is_none() {
             peer.retry_at = Some(now);
             self.wake_for(key);
         }
@@ -156,11 +153,13 @@ impl Client {
     ) {
         let peer = self.peers.get_mut(key);
         peer.shared = false;
+        // An open connection is a reason of its own.
+        peer.wanted |= !peer.connections.is_empty();
         peer.release_code = if left_it { Code::Closed } else { Code::PeerLeft };
         peer.absent |= reason == LeaveReason::TimedOut;
         if peer.absent && peer.link.carrier() == Carrier::None {
             // It may come back: what waits for it waits on, as long as an outage may last.
-            peer.outage_at.get_or_insert(now + OUTAGE);
+            peer.outage_at.get_or_insert(now + peer.outage);
         }
         if !peer.wanted || reason != LeaveReason::Left {
             peer.release_at = Some(
@@ -214,7 +213,7 @@ impl Client {
         peer.was_reached = false;
         peer.absent = false;
         peer.link.drop_assembly();
-        if !peer.link.is_settled() {
+        if !peer.link.is_settled() || !peer.connections.is_empty() {
             let error = Error::new(code, peer.id.as_str());
             self.abandon(key, &error);
         }
@@ -263,14 +262,22 @@ impl Client {
         )));
         self.peers.get_mut(key).link.drop_assembly();
         self.abandon(key, &Error::new(Code::ProtocolViolation, id.as_str()));
-        self.connection_lost(now, key);
+        self.path_lost(now, key);
     }
 
     /// What waits for that peer fails, and a new stream begins.
     pub(super) fn abandon(&mut self, key: PeerKey, error: &Error) {
+        let connected = self.end_connections(key, error.code);
         let peer = self.peers.get_mut(key);
         peer.streams += 1;
-        for (receipt, _) in peer.link.abandon(peer.streams) {
+        let mut error = error.clone();
+        error.peers = vec![peer.id.clone()];
+        let lost = peer.link.abandon(peer.streams);
+        if connected {
+            // The other side goes on with them otherwise.
+            peer.link.announce();
+        }
+        for (receipt, _) in lost {
             self.fail(receipt, error.clone());
         }
     }

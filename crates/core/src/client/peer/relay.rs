@@ -1,6 +1,7 @@
 //! The server's path to a peer, for as long as there is no direct one.
 
 use super::PeerKey;
+use super::path::Path;
 use crate::client::Client;
 use crate::error::Code;
 use crate::link::Carrier;
@@ -20,7 +21,9 @@ impl Client {
         peer.outage_at = None;
         peer.was_reached = true;
         peer.link.carry(now, Carrier::Relay);
+        peer.link.watch(peer.wanted || peer.shared);
         self.flush(now, key);
+        self.carry_connections(now, key);
         self.refresh(key);
     }
 
@@ -45,6 +48,10 @@ impl Client {
             // The other side has no other way, so neither has this one.
             self.start_relay(now, key);
         }
+        if let LinkFrame::Connection { ours, number, frame } = frame {
+            self.connection_relayed(now, key, ours, number, &frame.0);
+            return;
+        }
         let mut arrivals = Vec::new();
         let size = limits::LINK_FRAME_TARGET / 4;
         let received = self
@@ -63,6 +70,7 @@ impl Client {
         }
         if is_data && self.peers.get(key).link.carrier() == Carrier::Channel {
             // This side thinks that there is a direct path, the other does not: it is answered where it listens.
+            self.suspect(now, key);
             let acknowledged = self.peers.get(key).link.acknowledgement();
             let frame = LinkFrame::Acknowledge {
                 acknowledged,
@@ -83,6 +91,7 @@ impl Client {
             let peer = self.peers.get_mut(key);
             if peer.link.carrier() == Carrier::Relay {
                 peer.uncarried(now, 0);
+                self.carry_connections(now, key);
                 self.refresh(key);
             }
         }
@@ -95,14 +104,11 @@ impl Client {
             if !peer.is_active() || peer.info.is_none() {
                 continue;
             }
-            let half_made = peer
-                .connection
-                .as_ref()
-                .is_some_and(|connection| !connection.open);
-            if half_made && !resumed {
+            if peer.path.as_ref().is_some_and(Path::is_half_made) && !resumed {
                 // Signals of it may be lost for ever.
-                self.connection_lost(now, key);
+                self.path_lost(now, key);
             }
+            self.restore_again(now, key);
             let peer = self.peers.get_mut(key);
             if peer.link.carrier() == Carrier::None && peer.relay_at.is_some_and(|at| at <= now) {
                 if resumed {
@@ -135,7 +141,9 @@ impl Client {
         if relayed || peer.relay_at.is_none() {
             peer.uncarried(now, peer.absent_retry());
         }
-        self.drop_connection(key);
+        if peer.path.as_ref().is_some_and(Path::is_half_made) {
+            self.drop_connection(key);
+        }
         let peer = self.peers.get_mut(key);
         if !peer.shared {
             peer.outage_at = earliest(peer.outage_at, Some(now + UNREACHABLE_FOR));

@@ -25,6 +25,51 @@ impl World {
         }
     }
 
+    /// The path carries again, and the channel with it: what was not heard comes, in order.
+    fn heal(&mut self, own: usize) {
+        let Some(other) = self.connections[own].other else {
+            return;
+        };
+        let (a, b) = (self.connections[own].page, self.connections[other].page);
+        if self.is_blocked(a, b) || self.connections[own].closed || self.connections[other].closed {
+            return;
+        }
+        for side in [own, other] {
+            self.connections[side].silent = false;
+        }
+        for (side, from) in [(own, other), (other, own)] {
+            let asleep = self.pages[self.connections[side].page].asleep_until > self.now;
+            for (channel, bytes) in std::mem::take(&mut self.connections[side].unheard) {
+                let message = Action::ChannelMessage(from, side, channel, bytes);
+                if asleep {
+                    self.at(self.now, message);
+                } else {
+                    self.browser(message);
+                }
+            }
+            for channel in self.connections[side].awaits_drained.clone() {
+                self.at(self.now, Action::ChannelDrained(side, channel));
+            }
+        }
+    }
+
+    /// What came before the page knew of the channel.
+    fn hear_early(&mut self, own: usize, channel: Channel) {
+        let (now, early) = (Time(self.now), std::mem::take(&mut self.connections[own].early));
+        for (of, bytes) in early {
+            if of != channel {
+                self.connections[own].early.push((of, bytes));
+            } else if self.is_heard(own) {
+                let (key, generation) = self.label(own);
+                let page = self.connections[own].page;
+                self.pages[page]
+                    .client
+                    .channel_received(now, key, generation, channel, &bytes);
+                self.drain(page);
+            }
+        }
+    }
+
     fn is_heard(&self, connection: usize) -> bool {
         let state = &self.connections[connection];
         !state.closed && self.pages[state.page].life == state.life && !self.pages[state.page].gone
@@ -34,7 +79,13 @@ impl World {
         let Some(other) = self.connections[own].agreed_with() else {
             return;
         };
-        if self.agree(own, other) && self.connections[own].other.is_none() {
+        if self.agree(own, other) && self.connections[own].other == Some(other) {
+            // Negotiated anew: an ICE restart, perhaps, which finds a way where there is one.
+            let (a, b) = (self.connections[own].page, self.connections[other].page);
+            if self.connections[own].silent && !self.is_blocked(a, b) && self.random.chance(70) {
+                self.after(5, 300, Action::Healed(own));
+            }
+        } else if self.agree(own, other) && self.connections[own].other.is_none() {
             let (a, b) = (self.connections[own].page, self.connections[other].page);
             if self.is_blocked(a, b) {
                 for side in [own, other] {
@@ -62,7 +113,7 @@ impl World {
             && (self.connections[own].has_candidate || self.connections[other].has_candidate)
     }
 
-    pub(super) fn channel_send(&mut self, own: usize, bytes: Vec<u8>) {
+    pub(super) fn channel_send(&mut self, own: usize, channel: Channel, bytes: Vec<u8>) {
         assert!(
             bytes.len() <= limits::LINK_FRAME,
             "a frame of {} bytes",
@@ -75,13 +126,26 @@ impl World {
             "sent over a channel that is not open"
         );
         let other = connection.other.expect("an open channel has another side");
-        if connection.silent {
-            return;
-        }
         connection.drains_at = connection.drains_at.max(self.now) + 1 + bytes.len() as u64 / 2_000;
-        let at = connection.arrives_at.max(self.now + delay);
+        let mut at = connection.arrives_at.max(self.now + delay);
         connection.arrives_at = at;
-        self.at(at, Action::ChannelMessage(own, other, bytes));
+        if let Channel::Connection(number) = channel {
+            let channelled = connection.channels.get(&number).expect("an open channel");
+            assert!(channelled.open, "sent over a channel that is not open");
+            let (ordered, lossy) = (channelled.ordered, channelled.lossy);
+            if lossy && self.random.chance(10) {
+                return;
+            }
+            if !ordered {
+                at = self.now + delay;
+            }
+        }
+        let channel = match channel {
+            Channel::Connection(Number::Ours(number)) => Channel::Connection(Number::Theirs(number)),
+            Channel::Connection(Number::Theirs(number)) => Channel::Connection(Number::Ours(number)),
+            Channel::Link => Channel::Link,
+        };
+        self.at(at, Action::ChannelMessage(own, other, channel, bytes));
     }
 
     pub(super) fn browser(&mut self, action: Action) {
@@ -145,46 +209,90 @@ impl World {
                     return;
                 }
                 self.connections[own].open = true;
-                self.pages[page].client.channel_opened(now, key, generation);
-                let early = std::mem::take(&mut self.connections[own].early);
-                for bytes in early {
-                    if self.is_heard(own) {
-                        self.pages[page]
-                            .client
-                            .channel_received(now, key, generation, &bytes);
-                    }
+                let client = &mut self.pages[page].client;
+                client.channel_opened(now, key, generation, Channel::Link);
+                self.hear_early(own, Channel::Link);
+            }
+            Action::SideOpened(own, number, terms) => {
+                let Some((key, generation)) = heard(self, own) else {
+                    return;
+                };
+                let channelled = Channelled {
+                    open: true,
+                    ordered: terms.ordered,
+                    lossy: terms.max_retransmits.is_some(),
+                };
+                let channel = Channel::Connection(number);
+                self.connections[own].channels.insert(number, channelled);
+                self.pages[page]
+                    .client
+                    .channel_opened(now, key, generation, channel);
+                self.drain(page);
+                self.hear_early(own, channel);
+            }
+            Action::SideClosed(own, number) => {
+                let Some((key, generation)) = heard(self, own) else {
+                    return;
+                };
+                if self.connections[own].channels.remove(&number).is_some() {
+                    let channel = Channel::Connection(number);
+                    self.pages[page]
+                        .client
+                        .channel_closed(now, key, generation, channel);
                 }
             }
-            Action::ChannelMessage(from, own, bytes) => {
+            Action::ChannelMessage(from, own, channel, bytes) => {
                 let Some((key, generation)) = heard(self, own) else {
                     return;
                 };
                 let source = &self.connections[from];
-                if source.silent || self.connections[own].silent || source.cut_at < self.now {
+                if source.cut_at < self.now {
                     return;
                 }
-                if self.connections[own].open {
+                if source.silent || self.connections[own].silent {
+                    self.connections[own].unheard.push((channel, bytes));
+                    return;
+                }
+                let open = match channel {
+                    Channel::Link => self.connections[own].open,
+                    Channel::Connection(number) => self.connections[own].channels.contains_key(&number),
+                };
+                if open {
                     self.pages[page]
                         .client
-                        .channel_received(now, key, generation, &bytes);
+                        .channel_received(now, key, generation, channel, &bytes);
                 } else {
-                    self.connections[own].early.push(bytes);
+                    self.connections[own].early.push((channel, bytes));
                 }
             }
-            Action::ChannelDrained(own) => {
+            Action::ChannelDrained(own, channel) => {
                 let Some((key, generation)) = heard(self, own) else {
                     return;
                 };
                 let drains_at = self.connections[own].drains_at;
                 if drains_at > self.now {
-                    self.at(drains_at, Action::ChannelDrained(own));
+                    self.at(drains_at, Action::ChannelDrained(own, channel));
                 } else if !self.connections[own].silent {
-                    self.pages[page].client.channel_drained(now, key, generation);
+                    self.connections[own].awaits_drained.remove(&channel);
+                    self.pages[page]
+                        .client
+                        .channel_drained(now, key, generation, channel);
                 }
             }
             Action::ChannelClosed(own) => {
                 if let Some((key, generation)) = heard(self, own) {
-                    self.pages[page].client.channel_closed(now, key, generation);
+                    self.pages[page]
+                        .client
+                        .channel_closed(now, key, generation, Channel::Link);
+                }
+            }
+            Action::Healed(own) => {
+                self.heal(own);
+                return;
+            }
+            Action::Suspected(own) => {
+                if let Some((key, generation)) = heard(self, own) {
+                    self.pages[page].client.connection_suspected(now, key, generation);
                 }
             }
             Action::Failed(own) => {

@@ -36,8 +36,15 @@ impl World {
         for side in [Some(connection), other].into_iter().flatten() {
             self.connections[side].silent = true;
             if self.random.chance(50) {
+                self.after(2_000, 6_000, Action::Suspected(side));
+            }
+            if self.random.chance(50) {
                 self.after(5_000, 30_000, Action::Failed(side));
             }
+        }
+        // It may pass by itself, before anybody has noticed or long after.
+        if self.random.chance(40) {
+            self.after(100, 30_000, Action::Healed(connection));
         }
     }
 

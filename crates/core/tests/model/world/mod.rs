@@ -10,10 +10,13 @@ mod verdict;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
-use peerloom_core::client::{Client, ClientState, Config, Event, Output, PeerKey, PeerState};
+use peerloom_core::client::{
+    Channel, Client, ClientState, Config, ConnectionKey, Event, Number, Output, PeerKey, PeerState, Terms,
+};
 use peerloom_core::hub::{self, ConnId, Grant, Hub, HubConfig};
 use peerloom_core::link::Receipt;
 use peerloom_core::negotiation::{Command, Done, Op};
+use peerloom_core::recovery::Recovery;
 use peerloom_core::thread::Change;
 use peerloom_core::time::Time;
 use peerloom_core::wire::codec::{self, Codec, DecodeError};
@@ -23,7 +26,7 @@ use peerloom_core::wire::{
 };
 use peerloom_core::{Code, Error};
 
-use super::browser::{self, Connection};
+use super::browser::{self, Channelled, Connection};
 use super::ledger::{Ledger, Life, Message, Outcome, Way};
 use super::random::Random;
 
@@ -48,10 +51,16 @@ enum Action {
     Carried(usize, Op, Command),
     Connect(usize, usize),
     ChannelOpened(usize),
-    ChannelMessage(usize, usize, Vec<u8>),
-    ChannelDrained(usize),
+    /// A connection's channel opens, at one side.
+    SideOpened(usize, Number, Terms),
+    SideClosed(usize, Number),
+    ChannelMessage(usize, usize, Channel, Vec<u8>),
+    ChannelDrained(usize, Channel),
     ChannelClosed(usize),
+    Suspected(usize),
     Failed(usize),
+    /// A path that was silent carries again.
+    Healed(usize),
     Reopen(usize, u32),
 }
 
@@ -141,6 +150,11 @@ pub struct Page {
     pub rejected: Vec<Error>,
     /// The threads that it is to be in.
     pub threads: Vec<ThreadId>,
+    /// Connections that are open, and what they are called.
+    pub open: Vec<ConnectionKey>,
+    labels: BTreeMap<ConnectionKey, Name>,
+    /// Messages of connections that have come in part.
+    pieces: BTreeMap<(ConnectionKey, u64), BTreeMap<u32, (bool, Vec<u8>)>>,
     /// It was closed, and is not to come back.
     pub finished: bool,
     /// It went away without closing, and has not come back yet.
@@ -275,9 +289,13 @@ impl World {
             | Action::Gathered(own, _)
             | Action::Carried(own, ..)
             | Action::ChannelOpened(own)
-            | Action::ChannelMessage(_, own, _)
-            | Action::ChannelDrained(own)
+            | Action::SideOpened(own, ..)
+            | Action::SideClosed(own, _)
+            | Action::ChannelMessage(_, own, ..)
+            | Action::ChannelDrained(own, _)
             | Action::ChannelClosed(own)
+            | Action::Suspected(own)
+            | Action::Healed(own)
             | Action::Failed(own) => Some(self.connections[*own].page),
             _ => None,
         }

@@ -37,7 +37,7 @@ impl World {
             Output::SocketSend(bytes) => {
                 format!("{} sends {} bytes", self.pages[page].life_name(), bytes.len())
             }
-            Output::ChannelSend(key, generation, bytes) => format!(
+            Output::ChannelSend(key, generation, _, bytes) => format!(
                 "{} sends {} bytes over {key:?} {generation}",
                 self.pages[page].life_name(),
                 bytes.len()
@@ -91,13 +91,47 @@ impl World {
                 assert_eq!(running, None, "one call at a time");
                 self.after(0, 20, Action::Carried(own, op, command));
             }
-            Output::ChannelSend(key, generation, bytes) => {
+            Output::ChannelSend(key, generation, channel, bytes) => {
                 let own = self.pages[page].connections[&(key, generation)];
-                self.channel_send(own, bytes);
+                self.channel_send(own, channel, bytes);
             }
-            Output::AwaitDrained(key, generation) => {
+            Output::OpenChannel(key, generation, terms) => {
+                let own = self.pages[page].connections[&(key.peer, generation)];
+                assert!(
+                    self.connections[own].open,
+                    "a channel beside one that is not open"
+                );
+                let Number::Ours(number) = key.number else {
+                    panic!("the other side makes it");
+                };
+                let other = self.connections[own].other.expect("another side");
+                self.after(0, 5, Action::SideOpened(own, key.number, terms.clone()));
+                let delay = self.delay();
+                self.connections[own].arrives_at = self.connections[own].arrives_at.max(self.now + delay);
+                let at = self.connections[own].arrives_at;
+                self.at(at, Action::SideOpened(other, Number::Theirs(number), terms));
+            }
+            Output::CloseChannel(key, generation) => {
+                let own = self.pages[page].connections[&(key.peer, generation)];
+                self.connections[own].channels.remove(&key.number);
+                let back = match key.number {
+                    Number::Ours(number) => Number::Theirs(number),
+                    Number::Theirs(number) => Number::Ours(number),
+                };
+                if let Some(other) = self.connections[own].other {
+                    let at = self.connections[own].arrives_at.max(self.now) + 1;
+                    self.at(at, Action::SideClosed(other, back));
+                }
+            }
+            Output::RestartIce(key, generation) => {
                 let own = self.pages[page].connections[&(key, generation)];
-                self.at(self.now, Action::ChannelDrained(own));
+                self.connections[own].restart_ice();
+                self.after(0, 5, Action::Needed(own));
+            }
+            Output::AwaitDrained(key, generation, channel) => {
+                let own = self.pages[page].connections[&(key, generation)];
+                self.connections[own].awaits_drained.insert(channel);
+                self.at(self.now, Action::ChannelDrained(own, channel));
             }
             Output::Settle(first, last) => {
                 for receipt in first..=last {
@@ -175,7 +209,46 @@ impl World {
                     "an error on page {page}: {error:?}"
                 );
             }
-            Event::PeerUpdated(_) | Event::Presence { .. } => {}
+            Event::Connection(key, terms) => {
+                let label = terms.label.expect("all have one");
+                self.pages[page].labels.insert(key, label);
+                let client = &mut self.pages[page].client;
+                if self.random.chance(90) {
+                    client.accept(now, key);
+                } else {
+                    let reason = Name::new("no").expect("a name");
+                    let receipt = client.close_connection(now, key, reason);
+                    self.pages[page].calls.insert(receipt, Call::Leave);
+                }
+            }
+            Event::ConnectionOpen(key) => self.pages[page].open.push(key),
+            Event::ConnectionPiece(key, piece) => {
+                let pieces = self.pages[page].pieces.entry((key, piece.message)).or_default();
+                let again = pieces.insert(piece.index, (piece.last, piece.bytes)).is_some();
+                let lossy = self.pages[page].labels[&key].as_str().starts_with("lossy");
+                assert!(!again || lossy, "a piece came twice");
+                let pieces = &self.pages[page].pieces[&(key, piece.message)];
+                let complete = pieces.values().any(|(last, _)| *last)
+                    && pieces
+                        .last_key_value()
+                        .is_some_and(|(index, _)| *index as usize + 1 == pieces.len());
+                if complete {
+                    let pieces = self.pages[page]
+                        .pieces
+                        .remove(&(key, piece.message))
+                        .expect("just there");
+                    let text: Vec<u8> = pieces.into_values().flat_map(|(_, bytes)| bytes).collect();
+                    let text = String::from_utf8(text).expect("text");
+                    let from = self.page_of(self.pages[page].client.peer_id(key.peer));
+                    let way = Way::Connection(self.pages[page].labels[&key].as_str().into());
+                    self.ledger.arrived(at, from, &way, &text);
+                }
+            }
+            Event::ConnectionClosed(key, _) => {
+                self.pages[page].open.retain(|open| *open != key);
+            }
+            Event::ConnectionError(key, error) => panic!("{key:?}: {error}"),
+            Event::ConnectionRoom(_) | Event::PeerUpdated(_) | Event::Presence { .. } => {}
         }
     }
 }

@@ -24,6 +24,9 @@ impl World {
             peer_states: BTreeMap::new(),
             rejected: Vec::new(),
             threads: Vec::new(),
+            open: Vec::new(),
+            labels: BTreeMap::new(),
+            pieces: BTreeMap::new(),
             finished: false,
             gone: false,
         });
@@ -42,6 +45,7 @@ impl World {
             webrtc: options.webrtc,
             codec: options.codec,
             timeout: 15_000,
+            recovery: Recovery::default(),
             seed: self.random.next(),
         });
         client.set_ticket(Secret::new(&ticket).expect("short"));
@@ -105,6 +109,9 @@ impl World {
         state.asleep_until = 0;
         state.states.clear();
         state.peer_states.clear();
+        state.open.clear();
+        state.labels.clear();
+        state.pieces.clear();
         self.say(|| format!("{} begins", self.pages[page].life_name()));
         self.open(page);
     }
@@ -134,9 +141,12 @@ impl World {
         client.close();
         for key in (0..client.peer_count()).map(PeerKey) {
             for generation in 0..4 {
-                client.channel_opened(now, key, generation);
-                client.channel_received(now, key, generation, &[2, 0]);
-                client.channel_drained(now, key, generation);
+                for channel in [Channel::Link, Channel::Connection(Number::Ours(1))] {
+                    client.channel_opened(now, key, generation, channel);
+                    client.channel_received(now, key, generation, channel, &[2, 0]);
+                    client.channel_drained(now, key, generation, channel);
+                    client.channel_closed(now, key, generation, channel);
+                }
                 client.connection_needs_negotiation(now, key, generation);
                 client.connection_done(now, key, generation, 1, Done::Applied);
                 client.connection_failed(now, key, generation);
@@ -274,6 +284,74 @@ impl World {
                 .client
                 .request(Time(self.now), &Name::from(&id(to)), name, body, 30_000);
         self.called(page, receipt, index);
+    }
+
+    pub fn connect_to(&mut self, page: usize, to: usize) {
+        let (kind, ordered, max_retransmits) = [
+            ("ordered", true, None),
+            ("unordered", false, None),
+            ("lossy", false, Some(0)),
+            ("lossy", true, Some(3)),
+        ][self.random.index(4)];
+        let label = Name::new(&format!("{kind} {}", self.random.next())).expect("a name");
+        let terms = Terms {
+            label: Some(label.clone()),
+            metadata: None,
+            ordered,
+            max_retransmits,
+        };
+        let client = &mut self.pages[page].client;
+        let key = client.peer(&id(to));
+        let key = client.connect_to(Time(self.now), key, terms).expect("it is open");
+        self.say(|| format!("{} asks {to} for {key:?} {label:?}", self.pages[page].life_name()));
+        self.pages[page].labels.insert(key, label);
+        self.drain(page);
+    }
+
+    pub fn send_over(&mut self, page: usize) {
+        if self.pages[page].open.is_empty() {
+            return;
+        }
+        let key = self.pages[page].open[self.random.index(self.pages[page].open.len())];
+        if !self.pages[page].client.connection_has_room(key) {
+            return;
+        }
+        let to = self.page_of(self.pages[page].client.peer_id(key.peer));
+        let label = self.pages[page].labels[&key].as_str().to_owned();
+        let index = self.message(
+            page,
+            Way::Connection(label),
+            vec![(to, self.pages[to].life)],
+            false,
+        );
+        let pieces = self.random.between(1, 3) as u32;
+        for piece in 0..pieces {
+            let text = if piece == 0 {
+                format!("{index} ")
+            } else {
+                "z".repeat(self.random.index(16_000))
+            };
+            let last = piece + 1 == pieces;
+            let now = Time(self.now);
+            let client = &mut self.pages[page].client;
+            let receipt = client.connection_send(now, key, piece, last, text.into_bytes());
+            if let Some(receipt) = receipt {
+                self.called(page, receipt, index);
+            } else {
+                self.drain(page);
+            }
+        }
+    }
+
+    pub fn close_some(&mut self, page: usize) {
+        if let Some(key) = self.pages[page].open.pop() {
+            let reason = Name::new("done").expect("a name");
+            let receipt = self.pages[page]
+                .client
+                .close_connection(Time(self.now), key, reason);
+            self.pages[page].calls.insert(receipt, Call::Leave);
+            self.drain(page);
+        }
     }
 
     pub fn send_thread(&mut self, page: usize, thread: &ThreadId) {

@@ -1,25 +1,75 @@
-//! The direct path to a peer: one connection after the other, each under its own generation.
+//! The direct path to a peer: one `RTCPeerConnection` after the other, each under its own generation.
+//!
+//! A path that falls silent is suspected first: a browser that notices, a network that changes or a page that wakes up
+//! makes the link ask at once whether the other side is there. When no answer comes, ICE is restarted on the connection
+//! that there is (W3C WebRTC, section 4.4.2, `restartIce`), which keeps what is in its channels; when that brings nothing
+//! in time, or the channel itself is closed, a new connection is made. Meanwhile messages travel through the server.
 
-use super::{OFFER_WITHIN, OUTAGE, Peer, PeerKey, RELAY_AFTER, RELAY_AGAIN_AFTER};
+use super::{OFFER_WITHIN, OUTAGE, Peer, PeerKey, RELAY_AFTER};
+use crate::client::connection::Connection;
 use crate::client::delivery::Waiting;
-use crate::client::{Client, Output};
+use crate::client::{Channel, Client, ConnectionKey, Output};
 use crate::link::Carrier;
 use crate::negotiation::{Done, Negotiation, Op, Step};
-use crate::time::Time;
-use crate::wire::{Candidate, ClientFrame, DescriptionKind, Id, Instance, Name, PeerInfo, Signal, limits};
+use crate::recovery;
+use crate::time::{Time, earliest};
+use crate::wire::{
+    Candidate, ClientFrame, DescriptionKind, Id, Instance, LinkFrame, Name, PeerInfo, Signal, codec, limits,
+};
 
 /// Milliseconds that one connection may take to open its channel.
 const CONNECT_WITHIN: u64 = 12_000;
-/// Milliseconds between tries to get a direct path; the last one repeats.
-const RETRY: [u64; 6] = [0, 1_000, 3_000, 6_000, 12_000, 30_000];
+/// Milliseconds that the side which does not make the first offer waits for the other to restart ICE.
+const RESTART_TURN: u64 = 1_500;
+/// Milliseconds between the questions that are put into a channel whose path is being restored.
+const ASK_EVERY: u64 = 1_000;
 /// Milliseconds that a stranger without a direct path may be silent.
 const STRANGER_IDLE: u64 = 120_000;
 
+/// How far a path has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::client) enum Stage {
+    /// Its channel is to open by then.
+    Making(Time),
+    /// Its channel is open.
+    Open,
+    /// Nothing came through it any more: it is to come back by then.
+    Restoring {
+        until: Time,
+        /// When ICE is restarted by this side.
+        restart_at: Option<Time>,
+        /// When the other side is asked again whether it is there.
+        ask_at: Time,
+    },
+}
+
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(in crate::client) struct Path {
     pub(super) negotiation: Negotiation,
-    pub(super) open: bool,
-    pub(super) deadline: Time,
+    pub(super) stage: Stage,
+}
+
+impl Path {
+    /// `online`: without the server nothing can be restarted or made anew, so nothing is given up either.
+    pub(super) fn poll_timeout(&self, online: bool) -> Option<Time> {
+        match self.stage {
+            Stage::Open => None,
+            Stage::Making(until) => Some(until),
+            Stage::Restoring {
+                until,
+                restart_at,
+                ask_at,
+            } => {
+                let server = earliest(Some(until), restart_at).filter(|_| online);
+                earliest(server, Some(ask_at))
+            }
+        }
+    }
+
+    /// Whether its channel has not opened yet.
+    pub(super) fn is_half_made(&self) -> bool {
+        matches!(self.stage, Stage::Making(_))
+    }
 }
 
 impl Client {
@@ -45,18 +95,35 @@ impl Client {
     /// The connection failed or could not be made.
     pub fn connection_failed(&mut self, now: Time, key: PeerKey, generation: u32) {
         if self.is_current(key, generation) {
-            self.connection_lost(now, key);
+            self.path_failed(now, key);
         }
     }
 
-    /// Channel 0 is open.
-    pub fn channel_opened(&mut self, now: Time, key: PeerKey, generation: u32) {
+    /// The browser has not heard from the other side for a while, which may pass.
+    pub fn connection_suspected(&mut self, now: Time, key: PeerKey, generation: u32) {
+        if self.is_current(key, generation) {
+            self.suspect(now, key);
+        }
+    }
+
+    /// A channel is open.
+    pub fn channel_opened(&mut self, now: Time, key: PeerKey, generation: u32, channel: Channel) {
         if !self.is_current(key, generation) {
             return;
         }
+        if let Channel::Connection(number) = channel {
+            self.connection_channel_opened(now, ConnectionKey { peer: key, number });
+            return;
+        }
+        self.path_is_open(now, key);
+    }
+
+    /// The path carries from now on.
+    fn path_is_open(&mut self, now: Time, key: PeerKey) {
         let peer = self.peers.get_mut(key);
-        if let Some(connection) = &mut peer.connection {
-            connection.open = true;
+        let same = peer.path.as_ref().is_some_and(|path| !path.is_half_made());
+        if let Some(path) = &mut peer.path {
+            path.stage = Stage::Open;
         }
         peer.retries = 0;
         peer.retry_at = None;
@@ -66,15 +133,34 @@ impl Client {
         if peer.is_stranger() {
             peer.release_at = None;
         }
-        peer.link.carry(now, Carrier::Channel);
+        if same {
+            peer.link.resume(now);
+        } else {
+            peer.link.carry(now, Carrier::Channel);
+        }
         self.flush(now, key);
+        self.carry_connections(now, key);
         self.refresh(key);
     }
 
-    /// A frame came over channel 0.
-    pub fn channel_received(&mut self, now: Time, key: PeerKey, generation: u32, bytes: &[u8]) {
+    /// A frame came over a channel.
+    pub fn channel_received(
+        &mut self,
+        now: Time,
+        key: PeerKey,
+        generation: u32,
+        channel: Channel,
+        bytes: &[u8],
+    ) {
         if !self.is_current(key, generation) {
             return;
+        }
+        if let Channel::Connection(number) = channel {
+            self.connection_received(now, ConnectionKey { peer: key, number }, bytes);
+            return;
+        }
+        if self.is_restoring(key) {
+            self.path_is_open(now, key);
         }
         let mut arrivals = Vec::new();
         let received = self
@@ -87,8 +173,8 @@ impl Client {
             Ok(()) if self.is_overfilled(key) => self.violated(now, key, "too much at once from strangers"),
             Ok(()) => {
                 self.flush(now, key);
-                if self.peers.get(key).link.owes() && !self.peers.owing.contains(&key) {
-                    self.peers.owing.push(key);
+                if self.peers.get(key).link.owes() {
+                    self.peers.owe(key);
                 }
             }
             Err(violation) => self.violated(now, key, violation.0),
@@ -99,10 +185,8 @@ impl Client {
     /// when the page has had its chance to answer, so that an answer and an acknowledgement share a frame.
     #[must_use]
     pub fn owes(&self) -> bool {
-        self.peers
-            .owing
-            .iter()
-            .any(|key| self.peers.get(*key).link.owes())
+        let mut owing = self.peers.owing.iter().map(|key| self.peers.get(*key));
+        owing.any(|peer| peer.link.owes() || peer.connections.values().any(Connection::owes))
     }
 
     /// Acknowledges what came over channels, unless what was sent meanwhile did.
@@ -110,6 +194,7 @@ impl Client {
         for key in std::mem::take(&mut self.peers.owing) {
             self.peers.get_mut(key).link.acknowledge(now);
             self.flush(now, key);
+            self.acknowledge_connections(key);
         }
     }
 
@@ -123,24 +208,41 @@ impl Client {
         strangers.map(|peer| peer.link.assembly_bytes()).sum::<usize>() > limits::STRANGERS_BYTES
     }
 
-    /// Channel 0 has handed everything to the network.
-    pub fn channel_drained(&mut self, now: Time, key: PeerKey, generation: u32) {
-        if self.is_current(key, generation) {
+    /// A channel has handed everything to the network.
+    pub fn channel_drained(&mut self, now: Time, key: PeerKey, generation: u32, channel: Channel) {
+        if !self.is_current(key, generation) {
+            return;
+        }
+        if let Channel::Connection(number) = channel {
+            self.connection_channel_drained(now, ConnectionKey { peer: key, number });
+        } else {
             self.peers.get_mut(key).link.drained();
             self.flush(now, key);
         }
     }
 
-    /// Channel 0 was closed, by the other side or by the browser.
-    pub fn channel_closed(&mut self, now: Time, key: PeerKey, generation: u32) {
-        self.connection_failed(now, key, generation);
+    /// A channel was closed, by the other side or by the browser.
+    pub fn channel_closed(&mut self, now: Time, key: PeerKey, generation: u32, channel: Channel) {
+        if !self.is_current(key, generation) {
+            return;
+        }
+        if let Channel::Connection(number) = channel {
+            self.connection_channel_closed(now, ConnectionKey { peer: key, number });
+        } else {
+            self.path_lost(now, key);
+        }
     }
 
     fn is_current(&self, key: PeerKey, generation: u32) -> bool {
-        let connection = &self.peers.get(key).connection;
-        connection
-            .as_ref()
-            .is_some_and(|connection| connection.negotiation.generation() == generation)
+        let path = &self.peers.get(key).path;
+        path.as_ref()
+            .is_some_and(|path| path.negotiation.generation() == generation)
+    }
+
+    fn is_restoring(&self, key: PeerKey) -> bool {
+        let path = &self.peers.get(key).path;
+        path.as_ref()
+            .is_some_and(|path| matches!(path.stage, Stage::Restoring { .. }))
     }
 
     // ---- inside ----
@@ -159,10 +261,9 @@ impl Client {
         let peer = self.peers.get_mut(key);
         peer.generation = generation;
         peer.retry_at = None;
-        peer.connection = Some(Connection {
+        peer.path = Some(Path {
             negotiation: Negotiation::new(generation, polite, waits, peer.next_op),
-            open: false,
-            deadline: now + CONNECT_WITHIN,
+            stage: Stage::Making(now + CONNECT_WITHIN),
         });
         // Numbers of browser calls are never used twice for one peer.
         peer.next_op = peer.next_op.wrapping_add(1 << 12);
@@ -178,25 +279,105 @@ impl Client {
 
     pub(super) fn drop_connection(&mut self, key: PeerKey) {
         let peer = self.peers.get_mut(key);
-        if let Some(connection) = peer.connection.take() {
-            let generation = connection.negotiation.generation();
+        if let Some(path) = peer.path.take() {
+            let generation = path.negotiation.generation();
             if peer.link.carrier() == Carrier::Channel {
                 peer.link.carry(Time(0), Carrier::None);
             }
             self.outputs.push_back(Output::CloseConnection(key, generation));
+            self.forget_channels(key);
         }
     }
 
-    pub(super) fn connection_lost(&mut self, now: Time, key: PeerKey) {
+    /// Asks at once whether the other side is still there.
+    pub(super) fn suspect(&mut self, now: Time, key: PeerKey) {
+        self.peers.get_mut(key).link.probe(now);
+        self.flush(now, key);
+    }
+
+    /// Nothing comes through the path, though its channel may be of use yet: ICE is restarted, once.
+    pub(super) fn path_failed(&mut self, now: Time, key: PeerKey) {
+        let restart = self.config.recovery.restart;
+        let relay = self.config.recovery.relay;
+        let first = self.outranks(key);
+        let releasing = self.peers.get(key).release_at.is_some();
+        let direct = self.can_be_direct(key);
+        let peer = self.peers.get_mut(key);
+        match &mut peer.path {
+            Some(path) if path.stage == Stage::Open && restart > 0 && direct && !releasing => {
+                path.stage = Stage::Restoring {
+                    until: now + restart,
+                    restart_at: Some(now + if first { 0 } else { RESTART_TURN.min(restart / 2) }),
+                    ask_at: now,
+                };
+                peer.uncarried(now, relay);
+                self.carry_connections(now, key);
+                self.restore_path(now, key);
+                self.wake_for(key);
+                self.refresh(key);
+            }
+            // It has the time that it was given.
+            Some(path) if matches!(path.stage, Stage::Restoring { .. }) => {}
+            _ => self.path_lost(now, key),
+        }
+    }
+
+    /// What is due for a path that is being restored.
+    pub(super) fn restore_path(&mut self, now: Time, key: PeerKey) {
+        let online = self.is_online();
+        let restarts = !self.peers.get(key).is_stranger();
+        let peer = self.peers.get_mut(key);
+        let Some(path) = &mut peer.path else { return };
+        let Stage::Restoring {
+            until,
+            restart_at,
+            ask_at,
+        } = &mut path.stage
+        else {
+            return;
+        };
+        if online && *until <= now {
+            self.path_lost(now, key);
+            return;
+        }
+        let generation = path.negotiation.generation();
+        if online && restart_at.take_if(|at| *at <= now).is_some() && restarts {
+            self.outputs.push_back(Output::RestartIce(key, generation));
+        }
+        if *ask_at <= now {
+            *ask_at = now + ASK_EVERY;
+            let frame = codec::encode(&LinkFrame::Ping { token: now.0 as u32 });
+            self.outputs
+                .push_back(Output::ChannelSend(key, generation, Channel::Link, frame));
+        }
+    }
+
+    /// The server is back: what was given to the path to come back in begins anew.
+    pub(super) fn restore_again(&mut self, now: Time, key: PeerKey) {
+        let restart = self.config.recovery.restart;
+        if let Some(path) = &mut self.peers.get_mut(key).path
+            && let Stage::Restoring {
+                until, restart_at, ..
+            } = &mut path.stage
+        {
+            *until = now + restart;
+            restart_at.get_or_insert(now);
+        }
+        self.restore_path(now, key);
+    }
+
+    /// The path is of no use any more.
+    pub(super) fn path_lost(&mut self, now: Time, key: PeerKey) {
         let direct = self.peers.get(key).link.carrier() == Carrier::Channel;
         let can_be_direct = self.can_be_direct(key);
         self.drop_connection(key);
         let outranks = self.outranks(key);
+        let wait = recovery::step(&self.config.recovery.direct, self.peers.get(key).retries);
+        let relay = self.config.recovery.relay;
         let peer = self.peers.get_mut(key);
         if direct {
-            peer.uncarried(now, RELAY_AGAIN_AFTER);
+            peer.uncarried(now, relay);
         }
-        let wait = RETRY[(peer.retries as usize).min(RETRY.len() - 1)];
         peer.retries += 1;
         if !can_be_direct {
             // What was tried before more was known.
@@ -222,18 +403,18 @@ impl Client {
             return;
         }
         let peer = self.peers.get_mut(key);
-        let Some(connection) = &mut peer.connection else {
+        let Some(path) = &mut peer.path else {
             return;
         };
-        input(&mut connection.negotiation);
+        input(&mut path.negotiation);
         let mut broken = false;
         let (to, instance) = (peer.id.clone(), peer.instance());
         while let Some(step) = self
             .peers
             .get_mut(key)
-            .connection
+            .path
             .as_mut()
-            .and_then(|connection| connection.negotiation.poll_step())
+            .and_then(|path| path.negotiation.poll_step())
         {
             match step {
                 Step::Exec(op, command) => self.outputs.push_back(Output::Exec(key, generation, op, command)),
@@ -246,7 +427,7 @@ impl Client {
             }
         }
         if broken {
-            self.connection_lost(now, key);
+            self.path_lost(now, key);
         }
     }
 
@@ -272,10 +453,11 @@ impl Client {
                 return;
             }
             let direct = peer.link.carrier() == Carrier::Channel;
+            let relay = self.config.recovery.relay;
             self.drop_connection(key);
             let peer = self.peers.get_mut(key);
             if direct {
-                peer.uncarried(now, RELAY_AGAIN_AFTER);
+                peer.uncarried(now, relay);
             } else if peer.link.carrier() == Carrier::None && peer.relay_at.is_none() {
                 peer.uncarried(now, RELAY_AFTER);
             }
@@ -285,9 +467,9 @@ impl Client {
         let overruled = self
             .peers
             .get(key)
-            .connection
+            .path
             .as_ref()
-            .is_some_and(|connection| connection.negotiation.is_overruled_by(&signal));
+            .is_some_and(|path| path.negotiation.is_overruled_by(&signal));
         if overruled && self.is_current(key, generation) {
             self.drop_connection(key);
             self.make_connection(now, key, generation, true);
