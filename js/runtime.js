@@ -15,6 +15,10 @@ export function left(member, reason) {
   return { member, reason };
 }
 
+export function closed(reason) {
+  return { reason };
+}
+
 export function presence(id, tag, online) {
   return tag === undefined ? { id, online } : { id, tag, online };
 }
@@ -29,7 +33,7 @@ export function media(audio, video) {
 
 /** Ends a listener; good for any number of calls. */
 export function unsubscriber(emitter, name, listener) {
-  return () => emitter.off(name, listener);
+  return () => emitter?.off(name, listener);
 }
 
 /** Throws later, where the page's own error handling sees it, and nothing of ours is in the way. */
@@ -121,4 +125,51 @@ export class Task {
     this.#channel.port1.onmessage = null;
     this.#channel.port1.close();
   }
+}
+
+// ---- statistics ----
+
+/** What each connection had sent and received when it was last asked about. */
+const samples = new WeakMap();
+
+/** How a link is doing, for `peer.stats()`; `connection` is its RTCPeerConnection, if it has one. */
+export async function linkStats(connection, state, roundTrip, waiting) {
+  const report = await connection?.getStats();
+  const entries = [...(report?.values() ?? [])];
+  const get = (id) => entries.find((entry) => entry.id === id);
+  const transport = entries.find((entry) => entry.type === "transport" && entry.selectedCandidatePairId);
+  const pairs = entries.filter((entry) => entry.type === "candidate-pair");
+  // Firefox has no transport's entry, but says which pair is selected.
+  const pair = get(transport?.selectedCandidatePairId) ?? pairs.find((entry) => entry.selected ?? (entry.nominated && entry.state === "succeeded"));
+  const candidate = ({ candidateType, protocol, relayProtocol } = {}) =>
+    candidateType ? { type: candidateType, protocol: relayProtocol ?? protocol ?? "udp" } : null;
+  const [local, remote] = [candidate(get(pair?.localCandidateId)), candidate(get(pair?.remoteCandidateId))];
+  const now = { at: performance.now(), sent: pair?.bytesSent ?? 0, received: pair?.bytesReceived ?? 0 };
+  const before = samples.get(connection) ?? { at: now.at, sent: now.sent, received: now.received };
+  if (connection) samples.set(connection, now);
+  const rate = (name) => (now.at > before.at ? ((now[name] - before[name]) / (now.at - before.at)) * 1000 : 0);
+  const measured = pair?.currentRoundTripTime === undefined ? roundTrip : pair.currentRoundTripTime * 1000;
+  const asked = pair?.requestsSent ?? 0;
+  const relayed = [local, remote].some((side) => side?.type === "relay");
+  const path = state === "relayed" ? "server" : state !== "live" ? null : relayed ? "turn" : "direct";
+  // The answers to the checks that ICE makes all the time: the last one may be on its way.
+  const loss = path === "server" || asked < 2 ? null : Math.min(1, Math.max(0, 1 - (pair.responsesReceived + 1) / asked));
+  return {
+    state,
+    path,
+    quality: quality(path, measured, loss),
+    roundTrip: measured ?? null,
+    loss,
+    rate: { sent: rate("sent"), received: rate("received") },
+    bytes: { sent: now.sent, received: now.received },
+    waiting,
+    local: path === "server" ? null : local,
+    remote: path === "server" ? null : remote,
+  };
+}
+
+function quality(path, roundTrip = 0, loss = 0) {
+  if (path === null) return "none";
+  if (roundTrip > 400 || loss > 0.1) return "poor";
+  return roundTrip > 150 || loss > 0.02 || path === "server" ? "fair" : "good";
 }

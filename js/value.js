@@ -3,6 +3,8 @@
 // `docs/protocol.md` has the grammar. Keys from outside never reach an assignment, so `__proto__` is a key like others.
 
 const DEPTH = 64;
+/** Buffers and Blobs in one message. */
+const PARTS = 65_536;
 /** Reading digits takes the square of their number in some browsers. */
 const DIGITS = 65_536;
 // The first of them is not in every browser yet.
@@ -179,9 +181,96 @@ export function unpack(json, parts) {
   return restore(JSON.parse(json), parts, 3 * DEPTH);
 }
 
-/** User data as JSON text; throws for what JSON can't carry. */
-export function userDataText(value) {
+/** User data, or other such things, as JSON text; throws for what JSON can't carry. */
+export function userDataText(value, what) {
   if (value === undefined) return undefined;
-  if (!isPlain(value, DEPTH)) throw new Refused("user data that is not plain JSON");
+  if (!isPlain(value, DEPTH)) throw new Refused(`${what} that is not plain JSON`);
   return JSON.stringify(value);
+}
+
+// ---- messages of connections ----
+
+// One sequence of bytes, so that it can be cut into pieces anywhere: its kind, then text, JSON text, the bytes
+// themselves, or for a rich value the lengths of its JSON text and of its parts, and then these.
+
+const TEXT = 0;
+const JSON_TEXT = 1;
+const BYTES = 2;
+const RICH = 3;
+
+/** What is taken off the front, piece by piece. */
+export class Flat {
+  #parts;
+  #offset = 0;
+
+  constructor(...parts) {
+    this.#parts = parts;
+    this.length = parts.reduce((sum, part) => sum + part.length, 0);
+  }
+
+  take(most) {
+    const bytes = new Uint8Array(Math.min(most, this.length));
+    for (let at = 0; at < bytes.length; ) {
+      const [part] = this.#parts;
+      const chunk = part.subarray(this.#offset, this.#offset + bytes.length - at);
+      bytes.set(chunk, at);
+      at += chunk.length;
+      this.#offset += chunk.length;
+      if (this.#offset < part.length) continue;
+      this.#parts.shift();
+      this.#offset = 0;
+    }
+    this.length -= bytes.length;
+    return bytes;
+  }
+}
+
+/** A value as a `Flat`, or the promise of one while Blobs are read. What the page does to its buffers later changes nothing. */
+export function flatten(value) {
+  const encode = (kind, text) => new Flat(Uint8Array.of(kind), new TextEncoder().encode(text));
+  // Half of a surrogate pair becomes U+FFFD in UTF-8; JSON has an escape for it.
+  if (typeof value === "string" && value.isWellFormed?.()) return encode(TEXT, value);
+  const packed = pack(value);
+  if (typeof packed === "string") return encode(JSON_TEXT, packed);
+  if (packed instanceof Uint8Array) return new Flat(Uint8Array.of(BYTES), packed.slice());
+  if (packed.parts.length > PARTS) return refuse(`more than ${PARTS} buffers and Blobs`);
+  if (packed.pending) return fill(packed).then(flattenRich);
+  return flattenRich({ json: packed.json, parts: packed.parts.map((part) => part.slice()) });
+}
+
+function flattenRich({ json, parts }) {
+  const text = new TextEncoder().encode(json);
+  const head = new DataView(new ArrayBuffer(9 + 4 * parts.length));
+  head.setUint8(0, RICH);
+  [text.length, parts.length, ...parts.map((part) => part.length)].forEach((n, index) => head.setUint32(1 + 4 * index, n));
+  return new Flat(new Uint8Array(head.buffer), text, ...parts);
+}
+
+/** The value of pieces that came in that order, of `length` bytes together. */
+export function unflatten(pieces, length) {
+  const bytes = pieces.length === 1 ? pieces[0] : new Uint8Array(length);
+  if (pieces.length > 1) pieces.reduce((at, piece) => (bytes.set(piece, at), at + piece.length), 0);
+  const text = (part) => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(part);
+  switch (bytes[0]) {
+    case TEXT:
+      return text(bytes.subarray(1));
+    case JSON_TEXT:
+      return JSON.parse(text(bytes.subarray(1)));
+    case BYTES:
+      return bytes.slice(1).buffer;
+    case RICH: {
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      const count = view.getUint32(5);
+      if (count > PARTS) throw new Refused("too many parts");
+      let at = 9 + 4 * count;
+      const next = (size) => {
+        if (at + size > bytes.length) throw new Refused("shorter than it says");
+        return bytes.subarray(at, (at += size));
+      };
+      const json = text(next(view.getUint32(1)));
+      return unpack(json, Array.from({ length: count }, (_, index) => next(view.getUint32(9 + 4 * index))));
+    }
+    default:
+      throw new Refused("unknown kind");
+  }
 }

@@ -15,7 +15,7 @@ use crate::runtime::Runtime;
 use crate::{error, value, web};
 
 /// The events of a client.
-pub(crate) const EVENTS: &[&str] = &["state", "message", "presence", "error"];
+pub(crate) const EVENTS: &[&str] = &["state", "message", "connection", "presence", "error"];
 
 /// This page's session with a signalling server.
 #[wasm_bindgen(skip_typescript)]
@@ -246,6 +246,15 @@ impl Client {
         self.runtime
             .unhandle(&options::name(name, "the request's name")?, handler);
         Ok(())
+    }
+
+    /// Brings a fault about.
+    #[wasm_bindgen(skip_typescript)]
+    pub fn simulate(&self, fault: &str, options: &JsValue) -> Promise {
+        match self.runtime.simulate(fault, options) {
+            Ok(promise) => promise,
+            Err(error) => Promise::reject(&error),
+        }
     }
 
     /// Leaves everything.

@@ -30,6 +30,8 @@ extern "C" {
     pub(crate) fn member(id: &str, user_data: &JsValue, media: &JsValue, peer: &JsValue) -> JsValue;
     /// A promise that ends like `promise`, or with the error that `abort` returns once `signal` is aborted.
     pub(crate) fn abortable(signal: &JsValue, promise: &Promise, abort: &JsValue) -> Promise;
+    /// An argument of `close` events.
+    pub(crate) fn closed(reason: &str) -> JsValue;
     /// Media that are allowed.
     pub(crate) fn media(audio: bool, video: bool) -> JsValue;
 }
@@ -149,8 +151,8 @@ pub(crate) fn name(name: &JsValue) -> String {
     name.as_string().unwrap_or_default()
 }
 
-/// The three methods that every object with events has. It has a `seat()` with its `wrapper` and its `listeners`, unless
-/// the client is gone.
+/// The three methods that every object with events has. It has a `wrapper()` and `listeners()`, or a `seat()` with both
+/// unless the client is gone.
 macro_rules! emitter {
     ($class:ident, $events:expr) => {
         impl $class {
@@ -167,6 +169,9 @@ macro_rules! emitter {
             }
         }
 
+        $crate::events::emitter!($class);
+    };
+    ($class:ident) => {
         #[wasm_bindgen]
         impl $class {
             /// Calls `listener` at every `name` event; returns the function that ends that.

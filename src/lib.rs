@@ -7,7 +7,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`client`], [`peer`], [`thread`] | the exported classes |
+//! | [`client`], [`peer`], [`thread`], [`connection`] | the exported classes |
 //! | `options` | JavaScript options to validated configuration |
 //! | `runtime` | the core and the run loop; nothing else borrows the core |
 //! | `events` | listeners and their delivery; nothing else calls the page's functions |
@@ -16,6 +16,7 @@
 //! | `web` | the only callers of web-sys |
 
 pub mod client;
+pub mod connection;
 mod error;
 mod events;
 mod options;
@@ -26,6 +27,7 @@ mod value;
 mod web;
 
 pub use client::Client;
+pub use connection::Connection;
 pub use peer::Peer;
 pub use thread::Thread;
 

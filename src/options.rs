@@ -5,6 +5,8 @@
 
 use js_sys::{Array, Reflect};
 use peerloom_core::Code;
+use peerloom_core::client::Terms;
+use peerloom_core::recovery::Recovery;
 use peerloom_core::wire::{Id, Media, Name, NameError, Secret, ThreadId};
 use wasm_bindgen::prelude::*;
 
@@ -31,6 +33,15 @@ pub(crate) fn id(text: &str) -> Result<Id, JsValue> {
 /// A thread's id, from JavaScript.
 pub(crate) fn thread_id(text: &str) -> Result<ThreadId, JsValue> {
     ThreadId::new(text).map_err(|why| invalid_name("the thread's id", why))
+}
+
+/// Why something is closed, as the other side will read it.
+pub(crate) fn reason(value: &JsValue, default: &str) -> Result<Name, JsValue> {
+    match value.as_string() {
+        Some(text) => name(&text, "the reason"),
+        None if value.is_undefined() => name(default, "the reason"),
+        None => Err(error::new(Code::InvalidName, "the reason is not a string")),
+    }
 }
 
 /// An object with options, or nothing.
@@ -72,10 +83,34 @@ impl Options<'_> {
         let Some(value) = self.is_given("timeout") else {
             return Ok(u64::from(default));
         };
-        match value.as_f64() {
-            Some(timeout) if (1.0..=86_400_000.0).contains(&timeout) => Ok(timeout as u64),
-            _ => Err(invalid("timeout", "takes 1 to 86400000 milliseconds")),
-        }
+        milliseconds(&value)
+            .filter(|timeout| *timeout > 0)
+            .ok_or_else(|| invalid("timeout", "takes 1 to 86400000 milliseconds"))
+    }
+
+    /// The same, of an option that may be 0.
+    fn wait(&self, option: &str, default: u64) -> Result<u64, JsValue> {
+        self.is_given(option).map_or(Ok(default), |value| {
+            milliseconds(&value).ok_or_else(|| invalid(option, "takes 0 to 86400000 milliseconds"))
+        })
+    }
+
+    /// A list of these.
+    fn waits(&self, option: &str, default: Vec<u64>) -> Result<Vec<u64>, JsValue> {
+        let Some(value) = self.is_given(option) else {
+            return Ok(default);
+        };
+        let waits: Option<Vec<u64>> = value
+            .dyn_ref::<Array>()
+            .and_then(|waits| waits.iter().map(|wait| milliseconds(&wait)).collect());
+        waits
+            .filter(|waits| (1..=100).contains(&waits.len()))
+            .ok_or_else(|| {
+                invalid(
+                    option,
+                    "takes an array of 1 to 100 times, each 0 to 86400000 milliseconds",
+                )
+            })
     }
 
     fn media(&self) -> Result<Media, JsValue> {
@@ -84,6 +119,54 @@ impl Options<'_> {
             video: self.boolean("video")?,
         })
     }
+}
+
+fn milliseconds(value: &JsValue) -> Option<u64> {
+    let time = value.as_f64()?;
+    (0.0..=86_400_000.0).contains(&time).then_some(time as u64)
+}
+
+/// `Recovery` of `ClientOptions`.
+fn recovery(options: &Options<'_>) -> Result<Recovery, JsValue> {
+    let default = Recovery::default();
+    let value = options.get("recovery");
+    let options = if value.is_object() || value.is_undefined() || value.is_null() {
+        Options(&value)
+    } else {
+        return Err(invalid("recovery", "takes an object"));
+    };
+    Ok(Recovery {
+        server: options.waits("server", default.server)?,
+        direct: options.waits("direct", default.direct)?,
+        restart: options.wait("restart", default.restart)?,
+        relay: options.wait("relay", default.relay)?,
+        outage: options.wait("outage", default.outage)?,
+    })
+}
+
+/// `ConnectOptions` of `peer.connect`.
+pub(crate) fn terms(value: &JsValue) -> Result<Terms, JsValue> {
+    let options = Options::new(value)?;
+    Ok(Terms {
+        label: match options.string("label")? {
+            Some(label) if !label.is_empty() => Some(name(&label, "the label")?),
+            _ => None,
+        },
+        metadata: crate::value::metadata(&options.get("metadata"))?,
+        ordered: options.is_given("ordered").is_none() || options.boolean("ordered")?,
+        max_retransmits: match options.is_given("maxRetransmits") {
+            None => None,
+            Some(most) => match most.as_f64() {
+                Some(most) if (0.0..=65_535.0).contains(&most) && most.fract() == 0.0 => Some(most as u16),
+                _ => return Err(invalid("maxRetransmits", "takes a whole number from 0 to 65535")),
+            },
+        },
+    })
+}
+
+/// `{ duration }` of `client.simulate`, in milliseconds.
+pub(crate) fn duration(value: &JsValue, default: u64) -> Result<u64, JsValue> {
+    Options::new(value)?.wait("duration", default)
 }
 
 /// Validated `ClientOptions`. User data and ICE servers stay JavaScript values.
@@ -96,6 +179,7 @@ pub(crate) struct ClientOptions {
     pub(crate) ice_servers: JsValue,
     pub(crate) relay_only: bool,
     pub(crate) timeout: u64,
+    pub(crate) recovery: Recovery,
 }
 
 impl ClientOptions {
@@ -122,6 +206,7 @@ impl ClientOptions {
                 Some(_) => return Err(invalid("privacy", "is \"all\" or \"relay\"")),
             },
             timeout: options.timeout(15_000)?,
+            recovery: recovery(&options)?,
         })
     }
 }

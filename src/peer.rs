@@ -11,7 +11,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::events::{Listeners, emitter};
 use crate::runtime::Runtime;
-use crate::{error, value};
+use crate::{error, options, value};
 
 const EVENTS: &[&str] = &["state", "message", "update"];
 
@@ -101,6 +101,26 @@ impl Peer {
         let key = self.key;
         match self.runtime.upgrade() {
             Some(runtime) => runtime.send(data, move |core, now, body| core.send(now, key, body)),
+            None => Promise::reject(&error::new(Code::Closed, "")),
+        }
+    }
+
+    /// Asks for a connection.
+    #[wasm_bindgen(skip_typescript)]
+    pub fn connect(&self, options: &JsValue) -> Result<JsValue, JsValue> {
+        let terms = options::terms(options)?;
+        let runtime = self
+            .runtime
+            .upgrade()
+            .ok_or_else(|| error::new(Code::Closed, ""))?;
+        runtime.connect(self.key, terms)
+    }
+
+    /// How the link is doing.
+    #[wasm_bindgen(skip_typescript)]
+    pub fn stats(&self) -> Promise {
+        match self.runtime.upgrade() {
+            Some(runtime) => runtime.stats(self.key),
             None => Promise::reject(&error::new(Code::Closed, "")),
         }
     }

@@ -20,8 +20,18 @@ extern "C" {
     fn parse_all(texts: &str, count: usize) -> Option<Array>;
     #[wasm_bindgen(catch, js_name = unpack)]
     fn unpack_js(json: &str, parts: Array) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch, js_name = flatten)]
+    fn flatten_js(value: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch, js_name = unflatten)]
+    fn unflatten_js(pieces: &Array, length: usize) -> Result<JsValue, JsValue>;
+    /// A message of a connection, taken piece by piece.
+    pub(crate) type Flat;
+    #[wasm_bindgen(method)]
+    pub(crate) fn take(this: &Flat, most: usize) -> Vec<u8>;
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn length(this: &Flat) -> usize;
     #[wasm_bindgen(catch, js_name = userDataText)]
-    fn user_data_text(value: &JsValue) -> Result<JsValue, JsValue>;
+    fn user_data_text(value: &JsValue, what: &str) -> Result<JsValue, JsValue>;
 }
 
 /// A value on its way into a message.
@@ -107,15 +117,61 @@ pub(crate) fn unpack_all(texts: &[&str]) -> Option<Array> {
     parse_all(&texts.join(","), texts.len())
 }
 
+/// A message of a connection on its way out.
+pub(crate) enum Flattened {
+    /// Complete.
+    Ready(Flat),
+    /// Blobs are being read.
+    Pending(Promise),
+}
+
+/// Flattens a value.
+pub(crate) fn flatten(value: &JsValue) -> Result<Flattened, JsValue> {
+    match flatten_js(value) {
+        Ok(flat) if flat.is_instance_of::<Promise>() => Ok(Flattened::Pending(flat.unchecked_into())),
+        Ok(flat) => Ok(Flattened::Ready(flat.unchecked_into())),
+        Err(thrown) => Err(error::new(Code::InvalidData, &error::message(&thrown))),
+    }
+}
+
+/// Waits for Blobs to be read.
+pub(crate) async fn flattened(promise: Promise) -> Result<Flat, JsValue> {
+    match JsFuture::from(promise).await {
+        Ok(flat) => Ok(flat.unchecked_into()),
+        Err(thrown) => Err(error::caused(Code::InvalidData, thrown)),
+    }
+}
+
+/// The value of a message whose pieces are Uint8Arrays of `length` bytes together.
+///
+/// # Errors
+/// `protocol_violation`: it is not of the form that it claims.
+pub(crate) fn unflatten(pieces: &Array, length: usize) -> Result<JsValue, Error> {
+    unflatten_js(pieces, length)
+        .map_err(|_| Error::new(Code::ProtocolViolation, "a message whose content can't be read"))
+}
+
 /// User data from the page.
 pub(crate) fn user_data(value: &JsValue) -> Result<Option<JsonText>, JsValue> {
-    let text =
-        user_data_text(value).map_err(|thrown| error::new(Code::InvalidData, &error::message(&thrown)))?;
+    json_text(value, "user data")
+}
+
+/// What the page says about a connection.
+pub(crate) fn metadata(value: &JsValue) -> Result<Option<JsonText>, JsValue> {
+    json_text(value, "metadata")
+}
+
+fn json_text(value: &JsValue, what: &str) -> Result<Option<JsonText>, JsValue> {
+    let text = user_data_text(value, what)
+        .map_err(|thrown| error::new(Code::InvalidData, &error::message(&thrown)))?;
     match text.as_string() {
         None => Ok(None),
         Some(text) => match JsonText::new(&text) {
             Some(text) => Ok(Some(text)),
-            None => Err(error::new(Code::TooLarge, "user data is over 4096 bytes as JSON")),
+            None => Err(error::new(
+                Code::TooLarge,
+                &[what, " is over 4096 bytes as JSON"].concat(),
+            )),
         },
     }
 }

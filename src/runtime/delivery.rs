@@ -1,13 +1,16 @@
 //! Tells the page: events, messages, requests.
 
+use std::rc::Rc;
+
 use js_sys::Promise;
 use peerloom_core::Error;
-use peerloom_core::client::{Asker, ClientState, Event, Output, PeerKey};
+use peerloom_core::client::{Asker, ClientState, ConnectionKey, Event, Output, PeerKey, Terms};
 use peerloom_core::wire::{Body, Name, Outcome};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use super::Runtime;
+use crate::connection::ConnectionSeat;
 use crate::value::{self, Packed};
 use crate::{error, events};
 
@@ -48,7 +51,35 @@ impl Runtime {
                         .emit("presence", &events::presence(id.as_str(), tag, online));
                 }
             }
+            Event::Connection(key, terms) => self.deliver_connection(key, terms),
+            Event::ConnectionOpen(key) => self.with_connection(key, ConnectionSeat::opened),
+            Event::ConnectionRoom(key) => self.with_connection(key, ConnectionSeat::has_room),
+            Event::ConnectionPiece(key, piece) => self.with_connection(key, |seat| seat.received(&piece)),
+            Event::ConnectionError(key, error) => self.with_connection(key, |seat| seat.failed(&error)),
+            Event::ConnectionClosed(key, reason) => {
+                let seat = self.sessions.borrow_mut().remove(&key);
+                if let Some(seat) = seat {
+                    seat.ended(&reason);
+                }
+            }
             Event::Error(error) => self.report(&error),
+        }
+    }
+
+    fn with_connection(&self, key: ConnectionKey, act: impl FnOnce(&Rc<ConnectionSeat>)) {
+        let seat = self.sessions.borrow().get(&key).cloned();
+        if let Some(seat) = seat {
+            act(&seat);
+        }
+    }
+
+    /// A peer asks for a connection. Where nobody listens, nobody would ever answer.
+    fn deliver_connection(&self, key: ConnectionKey, terms: Terms) {
+        if self.listeners.has("connection") {
+            let seat = self.connection(key, terms);
+            self.listeners.emit("connection", &seat.wrapper());
+        } else if let Ok(reason) = Name::new("unhandled") {
+            let _ = self.input(|core, now| core.close_connection(now, key, reason));
         }
     }
 

@@ -9,6 +9,7 @@
 mod delivery;
 mod lane;
 mod output;
+mod simulate;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -16,7 +17,7 @@ use std::rc::{Rc, Weak};
 
 use js_sys::{Function, Promise};
 use peerloom_core::Code;
-use peerloom_core::client::{Client, Config, Output, PeerKey};
+use peerloom_core::client::{Client, Config, ConnectionKey, Output, PeerKey, Terms};
 use peerloom_core::link::Receipt;
 use peerloom_core::map::Map;
 use peerloom_core::time::Time;
@@ -24,6 +25,7 @@ use peerloom_core::wire::codec::Codec;
 use peerloom_core::wire::{Instance, Name, Secret, ThreadId};
 use wasm_bindgen::prelude::*;
 
+use crate::connection::ConnectionSeat;
 use crate::events::Listeners;
 use crate::options::ClientOptions;
 use crate::peer::PeerSeat;
@@ -32,6 +34,7 @@ use crate::web::{self, Afterwards, Connection, Page, PageEvent, Socket, Timer};
 use crate::{client, error, value};
 
 use lane::Job;
+use simulate::Weather;
 
 #[wasm_bindgen(module = "/js/runtime.js")]
 extern "C" {
@@ -46,6 +49,13 @@ extern "C" {
     fn resolve(this: &Deferreds, receipt: Receipt, value: &JsValue);
     #[wasm_bindgen(method)]
     fn reject(this: &Deferreds, receipt: Receipt, error: &JsValue);
+    #[wasm_bindgen(js_name = linkStats)]
+    fn link_stats(
+        connection: Option<&web_sys::RtcPeerConnection>,
+        state: &str,
+        round_trip: Option<f64>,
+        waiting: f64,
+    ) -> Promise;
     #[wasm_bindgen(method, js_name = rejectAll)]
     fn reject_all(this: &Deferreds, error: &JsValue);
 }
@@ -85,6 +95,8 @@ pub(crate) struct Runtime {
     page: RefCell<Option<Page>>,
     peers: RefCell<Map<PeerKey, Rc<PeerSeat>>>,
     threads: RefCell<Map<ThreadId, Rc<ThreadSeat>>>,
+    sessions: RefCell<Map<ConnectionKey, Rc<ConnectionSeat>>>,
+    weather: Weather,
     handlers: RefCell<Map<Name, Function>>,
     pub(crate) listeners: Rc<Listeners>,
     lane: RefCell<VecDeque<Job>>,
@@ -131,6 +143,8 @@ impl Runtime {
             page: RefCell::default(),
             peers: RefCell::default(),
             threads: RefCell::default(),
+            sessions: RefCell::default(),
+            weather: Weather::default(),
             handlers: RefCell::default(),
             listeners: Rc::new(Listeners::new(client::EVENTS)),
             lane: RefCell::default(),
@@ -227,10 +241,16 @@ impl Runtime {
             Timer::new(move || {
                 if let Some(this) = this.upgrade() {
                     this.timer().fired();
-                    let _ = this.input(Client::tick);
+                    this.tick();
                 }
             })
         })
+    }
+
+    fn tick(&self) {
+        if !self.sleeps() {
+            let _ = self.input(Client::tick);
+        }
     }
 
     /// Acknowledges in a task of its own: frames that wait already, and listeners that await something before they
@@ -264,7 +284,7 @@ impl Runtime {
             *self.page.borrow_mut() = Some(Page::new(move |event| {
                 if let Some(this) = this.upgrade() {
                     let _ = this.input(|core, now| match event {
-                        PageEvent::Back => core.hurry(now),
+                        PageEvent::Changed => core.hurry(now),
                         PageEvent::Gone => core.close(),
                     });
                 }
@@ -291,6 +311,7 @@ impl Runtime {
         self.page.borrow_mut().take();
         self.socket.borrow_mut().take();
         self.connections.borrow_mut().clear();
+        self.weather.clear();
         self.timer().clear();
         self.handlers.borrow_mut().clear();
         for job in self.lane.take() {
@@ -354,6 +375,45 @@ impl Runtime {
             .filter(|seat| seat.is_given())
             .cloned()
             .collect()
+    }
+
+    /// Asks a peer for a connection.
+    pub(crate) fn connect(&self, peer: PeerKey, terms: Terms) -> Result<JsValue, JsValue> {
+        let asked = {
+            let terms = terms.clone();
+            self.enter(|core, now| core.connect_to(now, peer, terms))
+                .ok_or_else(|| error::new(Code::Crashed, ""))?
+        };
+        // Before what comes of it is carried out: it may be over at once.
+        let seat = asked.map(|key| self.connection(key, terms));
+        self.drain();
+        match seat {
+            Ok(seat) => Ok(seat.wrapper()),
+            Err(error) => Err(error::from_core(&error)),
+        }
+    }
+
+    /// What belongs to a new connection.
+    fn connection(&self, key: ConnectionKey, terms: Terms) -> Rc<ConnectionSeat> {
+        let peer = self.peer(key.peer).wrapper.clone();
+        let seat = ConnectionSeat::new(self.this.clone(), key, peer, terms);
+        self.sessions.borrow_mut().insert(key, Rc::clone(&seat));
+        seat
+    }
+
+    /// How the link to a peer is doing.
+    pub(crate) fn stats(&self, key: PeerKey) -> Promise {
+        let known = self.look(|core| {
+            let state = core.peer_state(key).as_str();
+            (state, core.peer_round_trip(key), core.peer_waiting(key))
+        });
+        let Some((state, round_trip, waiting)) = known else {
+            return Promise::reject(&error::new(Code::Crashed, ""));
+        };
+        let connections = self.connections.borrow();
+        let browser = connections.get(&key).map(|(_, connection)| connection.browser());
+        let round_trip = round_trip.map(|time| time as f64);
+        link_stats(browser, state, round_trip, waiting as f64)
     }
 
     /// A thread was left.

@@ -1,12 +1,13 @@
 //! Carries out what the core says, and hands in what comes of it.
 
 use peerloom_core::Code;
-use peerloom_core::client::{Client, Output, PeerKey};
+use peerloom_core::client::{Channel, Client, Output, PeerKey};
 use peerloom_core::wire::{Body, limits};
 use wasm_bindgen_futures::spawn_local;
 
 use super::Runtime;
-use crate::web::{Connection, ConnectionEvent, Socket, SocketEvent};
+use super::simulate::Held;
+use crate::web::{Connection, ConnectionEvent, Socket, SocketEvent, soon};
 use crate::{error, value};
 
 impl Runtime {
@@ -14,8 +15,10 @@ impl Runtime {
         match output {
             Output::Connect => self.connect_socket(),
             Output::SocketSend(bytes) => {
-                if let Some(socket) = &*self.socket.borrow() {
-                    socket.send(&bytes);
+                if self.is_calm() {
+                    self.socket_send(&bytes);
+                } else if let Some(Held::ToSocket(bytes)) = self.hold(Held::ToSocket(bytes)) {
+                    self.socket_send(&bytes);
                 }
             }
             Output::SocketClose => {
@@ -33,31 +36,47 @@ impl Runtime {
             }
             Output::Exec(key, generation, op, command) => {
                 let future = match self.connections.borrow().get(&key) {
-                    Some((current, connection)) if *current == generation => connection.execute(command),
+                    Some((current, connection)) if *current == generation => {
+                        connection.execute(command.clone())
+                    }
                     _ => return,
                 };
                 let this = self.this.clone();
                 spawn_local(async move {
                     let done = future.await;
                     if let Some(this) = this.upgrade() {
+                        let done = this.after_call(key, generation, &command, done);
                         let _ = this.input(|core, now| core.connection_done(now, key, generation, op, done));
                     }
                 });
             }
-            Output::ChannelSend(key, generation, frame) => {
-                if let Some((current, connection)) = self.connections.borrow().get(&key)
-                    && *current == generation
-                {
-                    connection.send(&frame);
+            Output::RestartIce(key, generation) => {
+                self.with_connection_of(key, generation, Connection::restart_ice);
+            }
+            Output::OpenChannel(key, generation, terms) => {
+                self.with_connection_of(key.peer, generation, |connection| {
+                    connection.open(key.number, &terms)
+                });
+            }
+            Output::CloseChannel(key, generation) => {
+                self.with_connection_of(key.peer, generation, |connection| connection.close(key.number));
+            }
+            Output::ChannelSend(key, generation, channel, frame) => {
+                if self.is_calm() {
+                    self.channel_send(key, generation, channel, &frame);
+                    return;
+                }
+                let held = Held::ToChannel(key, generation, channel, frame);
+                if let Some(Held::ToChannel(.., frame)) = self.hold(held) {
+                    if self.doubles() && channel == Channel::Link {
+                        self.channel_send(key, generation, channel, &frame);
+                    }
+                    self.channel_send(key, generation, channel, &frame);
                 }
             }
-            Output::AwaitDrained(key, generation) => {
-                let waits = match self.connections.borrow().get(&key) {
-                    Some((current, connection)) if *current == generation => connection.await_drained(),
-                    _ => return,
-                };
-                if !waits {
-                    let _ = self.input(|core, now| core.channel_drained(now, key, generation));
+            Output::AwaitDrained(key, generation, channel) => {
+                if self.is_calm() || self.hold(Held::Drained(key, generation, channel)).is_some() {
+                    self.await_drained(key, generation, channel);
                 }
             }
             Output::Settle(first, last) => self.deferreds.settle(first, last),
@@ -77,11 +96,52 @@ impl Runtime {
         }
     }
 
+    fn with_connection_of(&self, key: PeerKey, generation: u32, act: impl FnOnce(&Connection)) {
+        if let Some((current, connection)) = self.connections.borrow().get(&key)
+            && *current == generation
+        {
+            act(connection);
+        }
+    }
+
+    pub(super) fn channel_send(&self, key: PeerKey, generation: u32, channel: Channel, frame: &[u8]) {
+        self.with_connection_of(key, generation, |connection| connection.send(channel, frame));
+    }
+
+    pub(super) fn await_drained(&self, key: PeerKey, generation: u32, channel: Channel) {
+        let waits = match self.connections.borrow().get(&key) {
+            Some((current, connection)) if *current == generation => connection.await_drained(channel),
+            _ => return,
+        };
+        if !waits {
+            let _ = self.input(|core, now| core.channel_drained(now, key, generation, channel));
+        }
+    }
+
+    pub(super) fn socket_send(&self, bytes: &[u8]) {
+        if let Some(socket) = &*self.socket.borrow() {
+            socket.send(bytes);
+        }
+    }
+
     fn connect_socket(&self) {
+        if !self.is_calm()
+            && let Some(code) = self.refused_socket()
+        {
+            let this = self.this.clone();
+            soon(move || {
+                if let Some(this) = this.upgrade() {
+                    let _ = this.input(|core, now| core.socket_closed(now, code));
+                }
+            });
+            return;
+        }
         let this = self.this.clone();
         let early = self.early_socket.take();
         let socket = Socket::new(&self.server, limits::SUBPROTOCOL, early, move |event| {
-            if let Some(this) = this.upgrade() {
+            if let Some(this) = this.upgrade()
+                && let Some(event) = this.heard(event)
+            {
                 this.socket_event(event);
             }
         });
@@ -99,7 +159,17 @@ impl Runtime {
         }
     }
 
-    fn socket_event(&self, event: SocketEvent) {
+    fn heard(&self, event: SocketEvent) -> Option<SocketEvent> {
+        if self.is_calm() {
+            return Some(event);
+        }
+        match self.hold(Held::FromSocket(event)) {
+            Some(Held::FromSocket(event)) => Some(event),
+            _ => None,
+        }
+    }
+
+    pub(super) fn socket_event(&self, event: SocketEvent) {
         let _ = match event {
             SocketEvent::Opened => self.input(Client::socket_opened),
             SocketEvent::Received(bytes) => self.input(|core, now| core.socket_received(now, &bytes)),
@@ -111,6 +181,10 @@ impl Runtime {
     }
 
     fn create_connection(&self, key: PeerKey, generation: u32) {
+        if !self.is_calm() && self.has_no_path() {
+            let _ = self.input(|core, now| core.connection_failed(now, key, generation));
+            return;
+        }
         let this = self.this.clone();
         let connection = Connection::new(&self.ice_servers.borrow(), self.relay_only, move |event| {
             if let Some(this) = this.upgrade() {
@@ -132,16 +206,40 @@ impl Runtime {
     }
 
     fn connection_event(&self, key: PeerKey, generation: u32, event: ConnectionEvent<'_>) {
+        let event = match event {
+            ConnectionEvent::Incoming(channel) => {
+                let connections = self.connections.borrow();
+                let connection = connections
+                    .get(&key)
+                    .filter(|(current, _)| *current == generation);
+                match connection.and_then(|(_, connection)| connection.adopt(channel)) {
+                    Some(channel) => ConnectionEvent::Opened(channel),
+                    None => return,
+                }
+            }
+            ConnectionEvent::Received(channel, bytes) if !self.is_calm() => {
+                let held = Held::FromChannel(key, generation, channel, bytes.to_vec());
+                if self.hold(held).is_none() {
+                    return;
+                }
+                ConnectionEvent::Received(channel, bytes)
+            }
+            event => event,
+        };
         let _ = self.input(|core, now| match event {
             ConnectionEvent::Needed => core.connection_needs_negotiation(now, key, generation),
             ConnectionEvent::Candidate(candidate) => {
                 core.connection_candidate(now, key, generation, candidate)
             }
+            ConnectionEvent::Suspected => core.connection_suspected(now, key, generation),
             ConnectionEvent::Failed => core.connection_failed(now, key, generation),
-            ConnectionEvent::Opened => core.channel_opened(now, key, generation),
-            ConnectionEvent::Received(bytes) => core.channel_received(now, key, generation, bytes),
-            ConnectionEvent::Drained => core.channel_drained(now, key, generation),
-            ConnectionEvent::Closed => core.channel_closed(now, key, generation),
+            ConnectionEvent::Opened(channel) => core.channel_opened(now, key, generation, channel),
+            ConnectionEvent::Received(channel, bytes) => {
+                core.channel_received(now, key, generation, channel, bytes)
+            }
+            ConnectionEvent::Drained(channel) => core.channel_drained(now, key, generation, channel),
+            ConnectionEvent::Closed(channel) => core.channel_closed(now, key, generation, channel),
+            ConnectionEvent::Incoming(_) => {}
         });
     }
 }

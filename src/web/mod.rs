@@ -9,7 +9,7 @@ mod timer;
 pub(crate) use connection::{Connection, ConnectionEvent};
 pub(crate) use page::{Page, PageEvent};
 pub(crate) use socket::{Socket, SocketEvent};
-pub(crate) use timer::{Afterwards, Timer, soon};
+pub(crate) use timer::{Afterwards, Timer, after, soon};
 
 use peerloom_core::time::Time;
 use wasm_bindgen::prelude::*;

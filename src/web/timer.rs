@@ -115,6 +115,11 @@ impl Drop for Afterwards {
 
 /// Runs something after the browser's present task and its promises.
 pub(crate) fn soon(function: impl FnOnce() + 'static) {
+    after(0, function);
+}
+
+/// Runs something after so many milliseconds.
+pub(crate) fn after(milliseconds: u64, function: impl FnOnce() + 'static) {
     let function = Closure::once_into_js(function);
-    set_timeout(function.unchecked_ref(), 0.0);
+    set_timeout(function.unchecked_ref(), milliseconds as f64);
 }

@@ -477,6 +477,21 @@ impl Session {
         }
     }
 
+    /// The same, and what the server keeps for this client is of no use to it.
+    pub fn refuse_resume(&mut self, now: Time) {
+        // Nobody can have received as much.
+        self.received = 1 << 52;
+        self.drop_socket(now);
+    }
+
+    /// As if the server went away, and had said when to come back.
+    pub fn drain(&mut self, now: Time, return_after: u32) {
+        if self.state == SessionState::Online {
+            self.return_after = Some(u64::from(return_after));
+            self.drop_socket(now);
+        }
+    }
+
     fn first_deadline(&self) -> Time {
         if self.opened {
             Time(u64::MAX)

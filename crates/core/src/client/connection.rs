@@ -133,6 +133,10 @@ impl Connection {
         self.stream.owes()
     }
 
+    pub(super) fn waiting(&self) -> usize {
+        self.stream.outbox_bytes()
+    }
+
     pub(super) fn kept(&self) -> usize {
         1 + self.stream.kept()
     }

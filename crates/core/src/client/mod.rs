@@ -230,6 +230,18 @@ impl Client {
         self.after_session(now);
     }
 
+    /// Loses the socket and what the server would repeat, so that the session can't be resumed; for tests of recovery.
+    pub fn refuse_resume(&mut self, now: Time) {
+        self.session.refuse_resume(now);
+        self.after_session(now);
+    }
+
+    /// The server says that it goes away, to come back to in `return_after` milliseconds; for tests of recovery.
+    pub fn drain(&mut self, now: Time, return_after: u32) {
+        self.session.drain(now, return_after);
+        self.after_session(now);
+    }
+
     // ---- time ----
 
     /// Time has passed.

@@ -179,6 +179,20 @@ impl Client {
         self.peers.get(key).state
     }
 
+    /// Milliseconds from a question to its answer over the link, when one was last asked.
+    #[must_use]
+    pub fn peer_round_trip(&self, key: PeerKey) -> Option<u64> {
+        self.peers.get(key).link.round_trip()
+    }
+
+    /// Bytes that wait for a peer or are not confirmed, those of connections included.
+    #[must_use]
+    pub fn peer_waiting(&self, key: PeerKey) -> usize {
+        let peer = self.peers.get(key);
+        let connections = peer.connections.values().map(Connection::waiting);
+        peer.link.outbox_bytes() + connections.sum::<usize>()
+    }
+
     /// What the server says of a peer.
     #[must_use]
     pub fn peer_info(&self, key: PeerKey) -> Option<&PeerInfo> {

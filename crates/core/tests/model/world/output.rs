@@ -246,6 +246,7 @@ impl World {
             }
             Event::ConnectionClosed(key, _) => {
                 self.pages[page].open.retain(|open| *open != key);
+                self.pages[page].pieces.retain(|(of, _), _| *of != key);
             }
             Event::ConnectionError(key, error) => panic!("{key:?}: {error}"),
             Event::ConnectionRoom(_) | Event::PeerUpdated(_) | Event::Presence { .. } => {}

@@ -1,0 +1,433 @@
+//! `Connection`: an explicit data session with one peer.
+//!
+//! A message is cut into pieces here and put together here, so that one of any size is never whole in the wasm's memory:
+//! a piece is handed to the core when there is room for it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+
+use js_sys::{Array, Function, Promise, Uint8Array};
+use peerloom_core::client::{Client, ConnectionKey, Terms};
+use peerloom_core::link::Piece;
+use peerloom_core::map::Map;
+use peerloom_core::wire::{Name, limits};
+use peerloom_core::{Code, Error};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+
+use crate::events::{self, Listeners, emitter};
+use crate::runtime::Runtime;
+use crate::value::{self, Flat, Flattened};
+use crate::{error, options};
+
+const EVENTS: &[&str] = &["open", "message", "drain", "close", "error"];
+/// Bytes of one message that this page takes.
+const MESSAGE: usize = 1024 * 1024 * 1024;
+/// Messages of an unordered or lossy connection that may be incomplete at once.
+const INCOMPLETE: usize = 64;
+/// Bytes that may wait when `drain` is told.
+const LOW: usize = 256 * 1024;
+
+/// A message on its way out.
+struct Job {
+    content: Flattened,
+    index: u32,
+    resolve: Function,
+    reject: Function,
+}
+
+/// A message on its way in.
+#[derive(Default)]
+struct Assembly {
+    chunks: Array,
+    come: u32,
+    /// How many there are, once the last one has come.
+    all: Option<u32>,
+    bytes: usize,
+}
+
+/// What belongs to one connection.
+pub(crate) struct ConnectionSeat {
+    runtime: Weak<Runtime>,
+    wrapper: RefCell<JsValue>,
+    pub(crate) listeners: Rc<Listeners>,
+    key: ConnectionKey,
+    peer: JsValue,
+    state: Cell<&'static str>,
+    terms: Terms,
+    jobs: RefCell<VecDeque<Job>>,
+    /// Bytes of the jobs.
+    waiting: Cell<usize>,
+    /// A job's content is being read.
+    reads: Cell<bool>,
+    /// The page is owed a `drain`.
+    was_full: Cell<bool>,
+    /// Why it is closed as soon as everything was handed over.
+    closing: RefCell<Option<(Name, Function)>>,
+    assemblies: RefCell<Map<u64, Assembly>>,
+}
+
+impl ConnectionSeat {
+    pub(crate) fn new(runtime: Weak<Runtime>, key: ConnectionKey, peer: JsValue, terms: Terms) -> Rc<Self> {
+        let seat = Rc::new(Self {
+            wrapper: RefCell::default(),
+            peer,
+            runtime,
+            listeners: Rc::new(Listeners::new(EVENTS)),
+            key,
+            state: Cell::new("connecting"),
+            terms,
+            jobs: RefCell::default(),
+            waiting: Cell::new(0),
+            reads: Cell::new(false),
+            was_full: Cell::new(false),
+            closing: RefCell::default(),
+            assemblies: RefCell::default(),
+        });
+        let wrapper = Connection {
+            seat: Rc::clone(&seat),
+        };
+        *seat.wrapper.borrow_mut() = wrapper.into();
+        seat
+    }
+
+    /// The page's object; it and this hold each other until the connection is over.
+    pub(crate) fn wrapper(&self) -> JsValue {
+        self.wrapper.borrow().clone()
+    }
+
+    fn buffered(&self) -> usize {
+        let core = self
+            .runtime
+            .upgrade()
+            .and_then(|runtime| runtime.look(|core| core.connection_buffered(self.key)));
+        self.waiting.get() + core.unwrap_or(0)
+    }
+
+    /// It is accepted.
+    pub(crate) fn opened(self: &Rc<Self>) {
+        self.state.set("open");
+        self.listeners.emit("open", &self.wrapper());
+        self.pump();
+    }
+
+    /// There is room again.
+    pub(crate) fn has_room(self: &Rc<Self>) {
+        self.pump();
+        if self.buffered() <= LOW && self.was_full.take() {
+            self.listeners.emit("drain", &self.wrapper());
+        }
+    }
+
+    /// It is over.
+    pub(crate) fn ended(&self, reason: &str) {
+        self.state.set("closed");
+        self.assemblies.take();
+        let id = self
+            .runtime
+            .upgrade()
+            .and_then(|runtime| runtime.look(|core| core.peer_id(self.key.peer).clone()));
+        let error = id.map_or_else(|| Code::Closed.into(), |id| Error::about(Code::Closed, &id));
+        self.give_up(&error::from_core(&error));
+        if let Some((_, resolve)) = self.closing.take() {
+            let _ = resolve.call0(&JsValue::UNDEFINED);
+        }
+        self.listeners.emit("close", &events::closed(reason));
+        self.listeners.clear();
+        self.wrapper.take();
+    }
+
+    /// Nothing more is sent.
+    pub(crate) fn give_up(&self, error: &JsValue) {
+        self.waiting.set(0);
+        for job in self.jobs.take() {
+            let _ = job.reject.call1(&JsValue::UNDEFINED, error);
+        }
+    }
+
+    /// Whether it is over.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.get() == "closed"
+    }
+
+    fn send(self: &Rc<Self>, data: &JsValue) -> Promise {
+        if self.state.get().starts_with("clos") {
+            return Promise::reject(&error::new(Code::Closed, "the connection"));
+        }
+        let content = match value::flatten(data) {
+            Ok(content) => content,
+            Err(error) => return Promise::reject(&error),
+        };
+        if let Flattened::Ready(flat) = &content {
+            self.waiting.set(self.waiting.get() + flat.length());
+        }
+        let mut content = Some(content);
+        let promise = Promise::new(&mut |resolve, reject| {
+            if let Some(content) = content.take() {
+                self.jobs.borrow_mut().push_back(Job {
+                    content,
+                    index: 0,
+                    resolve,
+                    reject,
+                });
+            }
+        });
+        self.pump();
+        promise
+    }
+
+    /// Hands over as much as there is room for.
+    fn pump(self: &Rc<Self>) {
+        let Some(runtime) = self.runtime.upgrade() else {
+            return;
+        };
+        while !self.reads.get() && !matches!(self.state.get(), "connecting" | "closed") {
+            let mut jobs = self.jobs.borrow_mut();
+            let Some(job) = jobs.front_mut() else {
+                drop(jobs);
+                self.finish(&runtime);
+                return;
+            };
+            let flat = match &job.content {
+                Flattened::Ready(flat) => flat,
+                Flattened::Pending(promise) => {
+                    let reading = value::flattened(promise.clone());
+                    drop(jobs);
+                    self.read(reading);
+                    return;
+                }
+            };
+            if !runtime
+                .input(|core, _| core.connection_has_room(self.key))
+                .unwrap_or(false)
+            {
+                self.was_full.set(true);
+                return;
+            }
+            let bytes = flat.take(limits::PIECE);
+            let last = flat.length() == 0;
+            let index = job.index;
+            job.index += 1;
+            self.waiting.set(self.waiting.get().saturating_sub(bytes.len()));
+            let done = if last { jobs.pop_front() } else { None };
+            drop(jobs);
+            let send = |core: &mut Client, now| core.connection_send(now, self.key, index, last, bytes);
+            match done {
+                None => {
+                    let _ = runtime.input(send);
+                }
+                Some(job) => {
+                    // The last piece always has a receipt.
+                    let sent = runtime.call(|core, now| send(core, now).unwrap_or_default());
+                    let _ = job.resolve.call1(&JsValue::UNDEFINED, &sent);
+                }
+            }
+        }
+    }
+
+    /// Everything was handed over: closes it, if that is what the page wants.
+    fn finish(&self, runtime: &Runtime) {
+        if let Some((reason, resolve)) = self.closing.take() {
+            let closed = runtime.call(|core, now| core.close_connection(now, self.key, reason));
+            let _ = resolve.call1(&JsValue::UNDEFINED, &closed);
+        }
+    }
+
+    /// Waits for Blobs of the first job.
+    fn read(self: &Rc<Self>, reading: impl Future<Output = Result<Flat, JsValue>> + 'static) {
+        self.reads.set(true);
+        let this = Rc::clone(self);
+        spawn_local(async move {
+            let read = reading.await;
+            this.reads.set(false);
+            let mut jobs = this.jobs.borrow_mut();
+            let first = jobs.front_mut();
+            match (read, first) {
+                (Ok(flat), Some(job)) => {
+                    this.waiting.set(this.waiting.get() + flat.length());
+                    job.content = Flattened::Ready(flat);
+                }
+                (Err(error), Some(_)) => {
+                    if let Some(job) = jobs.pop_front() {
+                        let _ = job.reject.call1(&JsValue::UNDEFINED, &error);
+                    }
+                }
+                (_, None) => {}
+            }
+            drop(jobs);
+            this.pump();
+        });
+    }
+
+    /// A piece has come.
+    pub(crate) fn received(self: &Rc<Self>, piece: &Piece) {
+        let bytes = Uint8Array::from(piece.bytes.as_slice());
+        if piece.index == 0 && piece.last {
+            self.deliver(value::unflatten(&Array::of1(&bytes), piece.bytes.len()));
+            return;
+        }
+        let mut assemblies = self.assemblies.borrow_mut();
+        if !assemblies.contains_key(&piece.message) && assemblies.len() >= INCOMPLETE {
+            // The oldest has lost something, and stays incomplete for ever.
+            let oldest = assemblies.keys().next().copied();
+            oldest.and_then(|oldest| assemblies.remove(&oldest));
+        }
+        let assembly = assemblies.get_or_insert_with(piece.message, Assembly::default);
+        if !assembly.chunks.get(piece.index).is_undefined() {
+            return;
+        }
+        assembly.bytes += piece.bytes.len();
+        assembly.come += 1;
+        if piece.last {
+            assembly.all = Some(piece.index + 1);
+        }
+        if assembly.bytes > MESSAGE || piece.index > (MESSAGE / limits::PIECE) as u32 * 2 {
+            assemblies.remove(&piece.message);
+            drop(assemblies);
+            self.listeners
+                .emit("error", &error::new(Code::TooLarge, "a message over 1 GiB"));
+            if let Ok(reason) = Name::new(Code::TooLarge.as_str()) {
+                let _ = self.close(reason);
+            }
+            return;
+        }
+        assembly.chunks.set(piece.index, bytes.into());
+        if assembly.all != Some(assembly.come) {
+            return;
+        }
+        let assembly = assemblies.remove(&piece.message);
+        drop(assemblies);
+        if let Some(assembly) = assembly {
+            self.deliver(value::unflatten(&assembly.chunks, assembly.bytes));
+        }
+    }
+
+    fn deliver(&self, read: Result<JsValue, Error>) {
+        match read {
+            Ok(data) => self.listeners.emit("message", &data),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Something went wrong with it.
+    pub(crate) fn failed(&self, error: &Error) {
+        self.listeners.emit("error", &error::from_core(error));
+    }
+
+    fn close(self: &Rc<Self>, reason: Name) -> Promise {
+        if self.is_closed() || self.closing.borrow().is_some() {
+            return Promise::resolve(&JsValue::UNDEFINED);
+        }
+        let Some(runtime) = self.runtime.upgrade() else {
+            return Promise::resolve(&JsValue::UNDEFINED);
+        };
+        let pending = self.state.replace("closing") == "connecting";
+        let mut reason = Some(reason);
+        let promise = Promise::new(&mut |resolve, _| {
+            *self.closing.borrow_mut() = reason.take().map(|reason| (reason, resolve));
+        });
+        if pending {
+            // Nobody has accepted it: there is nothing to wait for.
+            self.give_up(&error::new(Code::Closed, "the connection"));
+            self.finish(&runtime);
+        } else {
+            self.pump();
+        }
+        promise
+    }
+}
+
+/// An explicit data session with one peer.
+#[wasm_bindgen(skip_typescript)]
+pub struct Connection {
+    seat: Rc<ConnectionSeat>,
+}
+
+impl Connection {
+    fn listeners(&self) -> Rc<Listeners> {
+        Rc::clone(&self.seat.listeners)
+    }
+
+    fn wrapper(&self) -> JsValue {
+        self.seat.wrapper()
+    }
+}
+
+#[wasm_bindgen]
+impl Connection {
+    /// With whom.
+    #[wasm_bindgen(getter, skip_typescript)]
+    pub fn peer(&self) -> JsValue {
+        self.seat.peer.clone()
+    }
+
+    /// What it is for.
+    #[wasm_bindgen(getter, skip_typescript)]
+    pub fn label(&self) -> String {
+        let label = self.seat.terms.label.as_ref();
+        label.map_or_else(String::new, |label| label.as_str().into())
+    }
+
+    /// What the one who asked said about it.
+    #[wasm_bindgen(getter, skip_typescript)]
+    pub fn metadata(&self) -> JsValue {
+        value::user_data_value(self.seat.terms.metadata.as_ref())
+    }
+
+    /// Whether messages keep their order.
+    #[wasm_bindgen(getter, skip_typescript)]
+    pub fn ordered(&self) -> bool {
+        self.seat.terms.ordered
+    }
+
+    /// How often a lost packet is sent again.
+    #[wasm_bindgen(getter, js_name = maxRetransmits, skip_typescript)]
+    pub fn max_retransmits(&self) -> Option<u16> {
+        self.seat.terms.max_retransmits
+    }
+
+    /// `"connecting"`, `"open"`, `"closing"` or `"closed"`.
+    #[wasm_bindgen(getter, skip_typescript)]
+    pub fn state(&self) -> String {
+        self.seat.state.get().into()
+    }
+
+    /// Bytes that wait or are not confirmed.
+    #[wasm_bindgen(getter, js_name = bufferedAmount, skip_typescript)]
+    pub fn buffered_amount(&self) -> f64 {
+        self.seat.buffered() as f64
+    }
+
+    /// Accepts it.
+    #[wasm_bindgen(skip_typescript)]
+    pub fn accept(&self) {
+        if let Some(runtime) = self.seat.runtime.upgrade() {
+            let _ = runtime.input(|core, now| core.accept(now, self.seat.key));
+        }
+    }
+
+    /// Does not.
+    #[wasm_bindgen(skip_typescript)]
+    pub fn reject(&self, reason: &JsValue) -> Result<(), JsValue> {
+        let _ = self.seat.close(options::reason(reason, "rejected")?);
+        Ok(())
+    }
+
+    /// Resolves when the other side has it.
+    #[wasm_bindgen(skip_typescript)]
+    pub fn send(&self, data: &JsValue) -> Promise {
+        self.seat.send(data)
+    }
+
+    /// Closes it when everything has arrived.
+    #[wasm_bindgen(skip_typescript)]
+    pub fn close(&self, reason: &JsValue) -> Promise {
+        match options::reason(reason, "closed") {
+            Ok(reason) => self.seat.close(reason),
+            Err(error) => Promise::reject(&error),
+        }
+    }
+}
+
+emitter!(Connection);
