@@ -9,7 +9,7 @@ export function describe(errors) {
 }
 
 export class PeerloomError extends Error {
-  constructor(code, detail = "", { retryAfter, cause } = {}) {
+  constructor(code, detail = "", { retryAfter, cause, peers } = {}) {
     const entry = table[code];
     const what = entry ? entry.cause : code;
     super(detail ? `${what.replace(/\.$/, "")}: ${detail}` : what, cause === undefined ? undefined : { cause });
@@ -18,10 +18,11 @@ export class PeerloomError extends Error {
     this.detail = detail;
     this.remedy = entry ? entry.remedy : "";
     if (retryAfter !== undefined) this.retryAfter = retryAfter;
+    if (peers?.length > 0) this.peers = peers;
   }
 }
 
 /** For Rust. */
-export function makeError(code, detail, retryAfter, cause) {
-  return new PeerloomError(code, detail, { retryAfter, cause });
+export function makeError(code, detail, retryAfter, cause, peers) {
+  return new PeerloomError(code, detail, { retryAfter, cause, peers });
 }

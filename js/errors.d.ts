@@ -62,4 +62,6 @@ export declare const errors: {
   readonly not_member: ErrorEntry;
   /** The library met a defect of its own and closed this client; other clients go on. */
   readonly crashed: ErrorEntry;
+  /** More than 256 MiB wait for this peer already. */
+  readonly backlog_full: ErrorEntry;
 };

@@ -107,4 +107,8 @@ export const errors = Object.freeze({
     cause: "The library met a defect of its own and closed this client; other clients go on.",
     remedy: "Make a new client, and report the detail.",
   }),
+  backlog_full: Object.freeze({
+    cause: "More than 256 MiB wait for this peer already.",
+    remedy: "Await `send` before sending more; the peer may be away, or slow.",
+  }),
 });

@@ -41,6 +41,8 @@ export class PeerloomError extends Error {
   readonly detail: string;
   /** Milliseconds after which another try may succeed, where the server said so. */
   readonly retryAfter?: number;
+  /** The ids of those who did not confirm what was sent, where it was sent to somebody. */
+  readonly peers?: readonly string[];
   /** The browser's own error, if there was one. */
   readonly cause?: unknown;
 }
@@ -75,6 +77,88 @@ export interface ClientOptions {
   privacy?: "all" | "relay";
   /** Milliseconds until `open()` gives up on a server that does not answer. Default 15000. */
   timeout?: number;
+  /** When each step of recovery is tried, and given up. */
+  recovery?: Recovery;
+}
+
+/** All times in milliseconds, at most a day. What is left out keeps its default. */
+export interface Recovery {
+  /**
+   * Before each try to come back to the server; the last one repeats. Each wait takes half to all of it, at random.
+   * Default `[0, 300, 1200, 2700, 4800, 7000]`.
+   */
+  server?: readonly number[];
+  /** Between tries to get a direct path to a peer; the last one repeats. Default `[0, 1000, 3000, 6000, 12000, 30000]`. */
+  direct?: readonly number[];
+  /** What an ICE restart may take before the RTCPeerConnection is made anew; 0: it is made anew at once. Default 5000. */
+  restart?: number;
+  /** Without a direct path, before messages travel through the server. Default 2000. */
+  relay?: number;
+  /** Without any path, before what waits is rejected. Default 60000. */
+  outage?: number;
+}
+
+/** What `client.simulate` can bring about; `docs/guide.md` says what each one is. */
+export type Fault =
+  | "signalling_drop"
+  | "half_open_socket"
+  | "server_away"
+  | "server_drain"
+  | "server_busy"
+  | "resume_refused"
+  | "id_lost"
+  | "ice_disconnect"
+  | "ice_failure"
+  | "ice_restart"
+  | "silent_path"
+  | "channel_close"
+  | "link_rebuild"
+  | "relay_only"
+  | "negotiation_failure"
+  | "slow_network"
+  | "doubled_frames"
+  | "offline"
+  | "network_change"
+  | "sleep";
+
+export interface ConnectOptions {
+  /** What the connection is for: at most 128 bytes. Default: empty. */
+  label?: string;
+  /** More about it: at most 4096 bytes as JSON. */
+  metadata?: Json;
+  /** Whether messages keep their order. Default true. */
+  ordered?: boolean;
+  /** How often a lost packet is sent again, 0 to 65535. Left out: until it has arrived, over any outage. */
+  maxRetransmits?: number;
+}
+
+/** `"closing"`: closed by this page, once everything that was sent has arrived. */
+export type ConnectionState = "connecting" | "open" | "closing" | "closed";
+
+/** Where one end of a path is, as ICE has it (RFC 8445, section 5.1.1), and what carries it there. */
+export interface StatsCandidate {
+  readonly type: "host" | "srflx" | "prflx" | "relay";
+  readonly protocol: string;
+}
+
+export interface Stats {
+  readonly state: PeerState;
+  /** `"turn"`: through a TURN server; `"server"`: through the signalling server; `null`: nothing gets through. */
+  readonly path: "direct" | "turn" | "server" | null;
+  /** From round trip and loss: `"poor"` is over 400 ms or 10 %, `"fair"` over 150 ms or 2 %, or through the server. */
+  readonly quality: "good" | "fair" | "poor" | "none";
+  /** Milliseconds there and back, or `null` while it is not known. */
+  readonly roundTrip: number | null;
+  /** Part of ICE's own checks that was not answered, 0 to 1, or `null` while it is not known. */
+  readonly loss: number | null;
+  /** Bytes a second since `stats()` was called before; 0 the first time. */
+  readonly rate: { readonly sent: number; readonly received: number };
+  /** Bytes over the present path. */
+  readonly bytes: { readonly sent: number; readonly received: number };
+  /** Bytes of messages that the other side has not confirmed. */
+  readonly waiting: number;
+  readonly local: StatsCandidate | null;
+  readonly remote: StatsCandidate | null;
 }
 
 export interface Message<From = Peer> {
@@ -107,6 +191,8 @@ export interface Member {
 export interface ClientEvents {
   state: ClientState;
   message: NamedMessage;
+  /** A peer asks for one: `accept` or `reject` it, now or later. Where nobody listens it is rejected. */
+  connection: Connection;
   presence: Presence;
   error: PeerloomError;
 }
@@ -122,6 +208,17 @@ export interface ThreadEvents {
   leave: { readonly member: Member; readonly reason: LeaveReason };
   update: Member;
   message: Message<Member>;
+}
+
+export interface ConnectionEvents {
+  /** It was accepted: what was sent before goes out now. */
+  open: Connection;
+  message: Data;
+  /** After more than 1 MiB had waited, no more than 256 KiB do. */
+  drain: Connection;
+  /** The last event. `"closed"`, the text that either page gave, or the code of an error such as `"peer_left"`. */
+  close: { readonly reason: string };
+  error: PeerloomError;
 }
 
 /** What every object with events has. */
@@ -154,6 +251,8 @@ export interface Supported {
 /** This page's session with a signalling server. */
 export class Client implements Emitter<ClientEvents> {
   static readonly supported: Supported;
+  /** Every fault that `simulate` knows. */
+  static readonly faults: readonly Fault[];
   constructor(options?: ClientOptions);
   /** The id that others reach this client under; empty until it is online for the first time, unless chosen. */
   readonly id: string;
@@ -183,6 +282,11 @@ export class Client implements Emitter<ClientEvents> {
   request(to: string, name: string, data?: Data, options?: RequestOptions): Promise<Data>;
   /** Answers requests of that name; what `handler` throws reaches the asker as `request_failed`. */
   handle(name: string, handler: (data: Data, from: Peer) => Data | Promise<Data>): () => void;
+  /**
+   * Brings a fault about, so that you can see what your page does then. Resolves when the fault is over, which is before
+   * all has recovered. `duration` in milliseconds, for the faults that last.
+   */
+  simulate(fault: Fault, options?: { duration?: number }): Promise<void>;
   /** Leaves everything. Others are told at once. Resolves when the browser has let go of all connections. */
   close(): Promise<void>;
   on<Name extends keyof ClientEvents>(name: Name, listener: (argument: ClientEvents[Name]) => void): () => void;
@@ -198,9 +302,40 @@ export class Peer implements Emitter<PeerEvents> {
   readonly userData: Json | undefined;
   /** Resolves when the other side has it; rejects when it can't be known to have it. Order is kept. */
   send(data: Data): Promise<void>;
+  /** Asks for a connection: a session of its own, whose large messages don't hold up others. */
+  connect(options?: ConnectOptions): Connection;
+  /** How the link is doing. */
+  stats(): Promise<Stats>;
   on<Name extends keyof PeerEvents>(name: Name, listener: (argument: PeerEvents[Name]) => void): () => void;
   once<Name extends keyof PeerEvents>(name: Name, listener: (argument: PeerEvents[Name]) => void): () => void;
   off<Name extends keyof PeerEvents>(name: Name, listener?: (argument: PeerEvents[Name]) => void): void;
+}
+
+/** An explicit data session with one peer, over the one link to it. */
+export class Connection implements Emitter<ConnectionEvents> {
+  private constructor();
+  readonly peer: Peer;
+  readonly label: string;
+  readonly metadata: Json | undefined;
+  readonly ordered: boolean;
+  readonly maxRetransmits: number | undefined;
+  readonly state: ConnectionState;
+  /** Bytes of messages that wait or, unless it is lossy, that the other side has not confirmed. */
+  readonly bufferedAmount: number;
+  /** For the side that was asked. */
+  accept(): void;
+  /** For the side that was asked; `reason`, of at most 128 bytes, is what the other side reads in `close`. */
+  reject(reason?: string): void;
+  /**
+   * Of any size up to 1 GiB; waits until the connection is open. Resolves when the other side has it; of a lossy
+   * connection, when it was handed to the network.
+   */
+  send(data: Data): Promise<void>;
+  /** Closes it once everything that was sent has arrived, and resolves then. */
+  close(reason?: string): Promise<void>;
+  on<Name extends keyof ConnectionEvents>(name: Name, listener: (argument: ConnectionEvents[Name]) => void): () => void;
+  once<Name extends keyof ConnectionEvents>(name: Name, listener: (argument: ConnectionEvents[Name]) => void): () => void;
+  off<Name extends keyof ConnectionEvents>(name: Name, listener?: (argument: ConnectionEvents[Name]) => void): void;
 }
 
 /** A room: its members, their user data, the media that they allow in it. */

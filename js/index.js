@@ -2,11 +2,11 @@
 // `client.open` do. The classes of peers and threads come from the wasm; `Client` is wrapped, so that it can be made, and
 // given listeners, before the wasm is there.
 
-import load, { Client as WasmClient, Peer, Thread } from "./peerloom.js";
+import load, { Client as WasmClient, Connection, Peer, Thread } from "./peerloom.js";
 import { describe, PeerloomError } from "./error.js";
 import { errors } from "./errors.js";
 
-export { Peer, PeerloomError, Thread };
+export { Connection, Peer, PeerloomError, Thread };
 
 describe(errors);
 
@@ -80,6 +80,12 @@ function text(value, what, code = "invalid_name") {
   throw new PeerloomError(code, `${what} is not a string`);
 }
 
+const FAULTS = Object.freeze([
+  "signalling_drop", "half_open_socket", "server_away", "server_drain", "server_busy", "resume_refused", "id_lost",
+  "ice_disconnect", "ice_failure", "ice_restart", "silent_path", "channel_close", "link_rebuild", "relay_only",
+  "negotiation_failure", "slow_network", "doubled_frames", "offline", "network_change", "sleep",
+]);
+
 const has = (name) => typeof globalThis[name] === "function";
 
 export class Client {
@@ -95,6 +101,11 @@ export class Client {
       webSocket: has("WebSocket"),
       webAssembly: typeof WebAssembly === "object",
     });
+  }
+
+  /** What `simulate` can bring about. */
+  static get faults() {
+    return FAULTS;
   }
 
   #options;
@@ -213,6 +224,10 @@ export class Client {
   handle(name, handler) {
     text(name, "the request's name");
     return this.#when(() => this.#inner.handle(name, handler), () => this.#inner.unhandle(name, handler));
+  }
+
+  async simulate(fault, options) {
+    return this.#opened().simulate(text(fault, "the fault's name", "invalid_option"), options);
   }
 
   async close() {

@@ -26,8 +26,6 @@ const EVENTS: &[&str] = &["open", "message", "drain", "close", "error"];
 const MESSAGE: usize = 1024 * 1024 * 1024;
 /// Messages of an unordered or lossy connection that may be incomplete at once.
 const INCOMPLETE: usize = 64;
-/// Bytes that may wait when `drain` is told.
-const LOW: usize = 256 * 1024;
 
 /// A message on its way out.
 struct Job {
@@ -55,6 +53,8 @@ pub(crate) struct ConnectionSeat {
     key: ConnectionKey,
     peer: JsValue,
     state: Cell<&'static str>,
+    /// Both sides want it: messages may go.
+    accepted: Cell<bool>,
     terms: Terms,
     jobs: RefCell<VecDeque<Job>>,
     /// Bytes of the jobs.
@@ -77,6 +77,7 @@ impl ConnectionSeat {
             listeners: Rc::new(Listeners::new(EVENTS)),
             key,
             state: Cell::new("connecting"),
+            accepted: Cell::new(false),
             terms,
             jobs: RefCell::default(),
             waiting: Cell::new(0),
@@ -107,7 +108,10 @@ impl ConnectionSeat {
 
     /// It is accepted.
     pub(crate) fn opened(self: &Rc<Self>) {
-        self.state.set("open");
+        self.accepted.set(true);
+        if self.state.get() == "connecting" {
+            self.state.set("open");
+        }
         self.listeners.emit("open", &self.wrapper());
         self.pump();
     }
@@ -115,7 +119,16 @@ impl ConnectionSeat {
     /// There is room again.
     pub(crate) fn has_room(self: &Rc<Self>) {
         self.pump();
-        if self.buffered() <= LOW && self.was_full.take() {
+    }
+
+    /// Tells the page, if little waits any more; else it is told of room again.
+    fn drained(&self, runtime: &Runtime) {
+        if self.was_full.get()
+            && !runtime
+                .input(|core, _| core.connection_awaits_room(self.key))
+                .unwrap_or(false)
+        {
+            self.was_full.set(false);
             self.listeners.emit("drain", &self.wrapper());
         }
     }
@@ -182,11 +195,12 @@ impl ConnectionSeat {
         let Some(runtime) = self.runtime.upgrade() else {
             return;
         };
-        while !self.reads.get() && !matches!(self.state.get(), "connecting" | "closed") {
+        while !self.reads.get() && self.accepted.get() && !self.is_closed() {
             let mut jobs = self.jobs.borrow_mut();
             let Some(job) = jobs.front_mut() else {
                 drop(jobs);
                 self.finish(&runtime);
+                self.drained(&runtime);
                 return;
             };
             let flat = match &job.content {
@@ -322,17 +336,18 @@ impl ConnectionSeat {
         let Some(runtime) = self.runtime.upgrade() else {
             return Promise::resolve(&JsValue::UNDEFINED);
         };
-        let pending = self.state.replace("closing") == "connecting";
         let mut reason = Some(reason);
         let promise = Promise::new(&mut |resolve, _| {
             *self.closing.borrow_mut() = reason.take().map(|reason| (reason, resolve));
         });
-        if pending {
-            // Nobody has accepted it: there is nothing to wait for.
-            self.give_up(&error::new(Code::Closed, "the connection"));
+        if self.state.get() == "connecting" && self.jobs.borrow().is_empty() {
             self.finish(&runtime);
-        } else {
+        } else if self.state.get() == "open" {
             self.pump();
+        }
+        // Else it goes once what waits for the other side's answer has gone.
+        if !self.is_closed() {
+            self.state.set("closing");
         }
         promise
     }
@@ -410,7 +425,10 @@ impl Connection {
     /// Does not.
     #[wasm_bindgen(skip_typescript)]
     pub fn reject(&self, reason: &JsValue) -> Result<(), JsValue> {
-        let _ = self.seat.close(options::reason(reason, "rejected")?);
+        let reason = options::reason(reason, "rejected")?;
+        // What this side has said already is not for somebody whom it does not want.
+        self.seat.give_up(&error::new(Code::Closed, "the connection"));
+        let _ = self.seat.close(reason);
         Ok(())
     }
 

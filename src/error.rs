@@ -7,7 +7,13 @@ use wasm_bindgen::prelude::*;
 #[wasm_bindgen(module = "/js/error.js")]
 extern "C" {
     #[wasm_bindgen(js_name = makeError)]
-    fn make_error(code: &str, detail: &str, retry_after: JsValue, cause: JsValue) -> JsValue;
+    fn make_error(
+        code: &str,
+        detail: &str,
+        retry_after: JsValue,
+        cause: JsValue,
+        peers: Vec<String>,
+    ) -> JsValue;
 }
 
 /// The JavaScript form of an error.
@@ -18,17 +24,24 @@ pub(crate) fn from_core(error: &Error) -> JsValue {
         &error.detail,
         retry_after,
         JsValue::UNDEFINED,
+        error.peers.iter().map(|id| id.as_str().into()).collect(),
     )
 }
 
 /// An error that this page made.
 pub(crate) fn new(code: Code, detail: &str) -> JsValue {
-    make_error(code.as_str(), detail, JsValue::UNDEFINED, JsValue::UNDEFINED)
+    from_core(&Error::new(code, detail))
 }
 
 /// An error whose cause is one of the browser's.
 pub(crate) fn caused(code: Code, cause: JsValue) -> JsValue {
-    make_error(code.as_str(), &message(&cause), JsValue::UNDEFINED, cause)
+    make_error(
+        code.as_str(),
+        &message(&cause),
+        JsValue::UNDEFINED,
+        cause,
+        Vec::new(),
+    )
 }
 
 /// The text of whatever was thrown.

@@ -232,6 +232,12 @@ impl Client {
             .is_some_and(|connection| connection.stage == Stage::Open && connection.stream.has_room())
     }
 
+    /// Whether [`Event::ConnectionRoom`] will come, because more waits now than should.
+    pub fn connection_awaits_room(&mut self, key: ConnectionKey) -> bool {
+        self.connection_mut(key)
+            .is_some_and(|connection| connection.stream.awaits_room())
+    }
+
     /// Bytes that wait or are not confirmed.
     #[must_use]
     pub fn connection_buffered(&self, key: ConnectionKey) -> usize {

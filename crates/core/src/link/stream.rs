@@ -104,6 +104,12 @@ impl Stream {
         !self.full
     }
 
+    /// Whether the owner will be told of room because there is less than that now.
+    pub fn awaits_room(&mut self) -> bool {
+        self.full |= self.outbox.bytes() > LOW;
+        self.full
+    }
+
     /// Whether there is room again for an owner who was told that there is none.
     pub fn poll_room(&mut self) -> bool {
         self.full && self.outbox.bytes() <= LOW && std::mem::take(&mut self.full)
