@@ -69,6 +69,17 @@ function startWebrtc() {
   globalThis.RTCPeerConnection?.generateCertificate?.({ name: "ECDSA", namedCurve: "P-256" }).catch(() => {});
 }
 
+let diagnosing;
+
+/** The checks, which few pages ever need: kept apart, so that the first download is small. */
+function loadDiagnose() {
+  diagnosing ??= import("./diagnose.js").catch((cause) => {
+    diagnosing = undefined;
+    throw new PeerloomError("load_failed", cause?.message ?? "", { cause });
+  });
+  return diagnosing;
+}
+
 /** `new Client(options)` and `await client.open()` in one. */
 export async function connect(options) {
   return new Client(options).open();
@@ -104,6 +115,10 @@ export class Client {
   #before = [];
   #opening;
   #closed = false;
+  /** Whether a server has ever admitted it. */
+  #admitted = false;
+  /** Why it could not be opened, or what it reported last. */
+  #failure;
 
   constructor(options = {}) {
     this.#options = { ...options };
@@ -144,14 +159,19 @@ export class Client {
       await loaded;
       if (this.#closed) throw new PeerloomError("closed");
       this.#inner ??= new WasmClient({ ...this.#options, server }, socket);
+      this.#inner.on("error", (error) => (this.#failure = error), false);
       for (const call of this.#before.splice(0)) call();
+      // Now, because when it is needed, the network may be gone.
+      loadDiagnose().catch(() => {});
       await this.#inner.open();
+      this.#admitted = true;
       return this;
     } catch (error) {
       socket?.close();
       // Made but not admitted: nothing of it may go on, and a client is opened once.
       this.#closed ||= this.#inner !== undefined;
       this.#opening = undefined;
+      this.#failure = error;
       throw error;
     }
   }
@@ -215,7 +235,26 @@ export class Client {
     return this.#when(() => this.#inner.handle(name, handler), () => this.#inner.unhandle(name, handler));
   }
 
+  async diagnose(options) {
+    const { diagnose } = await loadDiagnose();
+    const { iceServers, privacy, token, server } = this.#options;
+    return diagnose(
+      {
+        PeerloomError,
+        client: this,
+        server: () => address(server ?? undefined),
+        iceServers: this.#inner ? this.#inner.iceServers : iceServers,
+        isAdmitted: this.#admitted,
+        isRelayOnly: privacy === "relay",
+        token,
+        failure: () => this.#failure,
+      },
+      options,
+    );
+  }
+
   async close() {
+    this.#failure = undefined;
     if (this.#inner && !this.#closed) this.#inner.close();
     this.#closed = true;
     this.#before.length = 0;
