@@ -187,7 +187,10 @@ async function reflexiveCandidates(io) {
   if (io.isRelayOnly) return RELAY_ONLY;
   if (!hasWebrtc()) return NO_WEBRTC;
   if (io.servers.length === 0) return notConfigured("STUN or TURN server", io);
-  const found = await gather({ iceServers: io.servers.map(({ server }) => server) }, io, isReflexive);
+  // Both kinds tell, but a TURN server only those whom it knows.
+  const stun = io.servers.filter(({ kind }) => kind === "stun");
+  const asked = (stun.length > 0 ? stun : io.servers).map(({ server }) => server);
+  const found = await gather({ iceServers: asked }, io, isReflexive);
   if (found.candidates.some(isReflexive)) return passed("This device has learned its public address.");
   if (isOpenToAll(found)) return passed("This device's own address is its public one: there is no NAT in between.");
   return unreached(

@@ -35,8 +35,19 @@ async function loadOnce(source) {
 async function code(source = new URL("peerloom_bg.wasm", import.meta.url)) {
   const isAddress = typeof source === "string" || source instanceof URL || source instanceof Request;
   const found = isAddress ? await fetch(source) : source;
-  setTimeout(startWebrtc);
+  setTimeout(prepare);
   return found;
+}
+
+let diagnosing;
+
+/** The checks, which nothing waits for: kept apart, so that they are out of the way of what must be there first. */
+function loadDiagnose() {
+  diagnosing ??= import("./diagnose.js").catch((cause) => {
+    diagnosing = undefined;
+    throw new PeerloomError("load_failed", cause?.message ?? "", { cause });
+  });
+  return diagnosing;
 }
 
 /** The socket's address: the page's own origin by default, and `/peerloom` where no path is given. */
@@ -64,20 +75,12 @@ function openSocket(server) {
   }
 }
 
-/** The first use of the browser's WebRTC starts it, which takes a while: better while the wasm is compiled. */
-function startWebrtc() {
+/** What is better done while the wasm comes and is compiled. */
+function prepare() {
+  // When it is needed, the network may be gone.
+  loadDiagnose().catch(() => {});
+  // The first use of the browser's WebRTC starts it, which takes a while.
   globalThis.RTCPeerConnection?.generateCertificate?.({ name: "ECDSA", namedCurve: "P-256" }).catch(() => {});
-}
-
-let diagnosing;
-
-/** The checks, which few pages ever need: kept apart, so that the first download is small. */
-function loadDiagnose() {
-  diagnosing ??= import("./diagnose.js").catch((cause) => {
-    diagnosing = undefined;
-    throw new PeerloomError("load_failed", cause?.message ?? "", { cause });
-  });
-  return diagnosing;
 }
 
 /** `new Client(options)` and `await client.open()` in one. */
@@ -161,8 +164,6 @@ export class Client {
       this.#inner ??= new WasmClient({ ...this.#options, server }, socket);
       this.#inner.on("error", (error) => (this.#failure = error), false);
       for (const call of this.#before.splice(0)) call();
-      // Now, because when it is needed, the network may be gone.
-      loadDiagnose().catch(() => {});
       await this.#inner.open();
       this.#admitted = true;
       return this;

@@ -291,7 +291,7 @@ scene("STUN servers: one that answers, and one that doesn't", {}, async (ada) =>
   }
 });
 
-const USER = { username: "1893456000:ada-of-london", credential: "lovelace-0815" };
+const USER = { username: "ada-of-london", credential: "lovelace-0815" };
 
 /** A port that nobody else has, most likely for as long as it takes to use it. */
 async function freePort() {
