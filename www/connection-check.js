@@ -121,6 +121,9 @@ export class ConnectionCheck {
   }
 }
 
+/** What stands between backticks is code. @param {string} text */
+const withCode = (text) => text.split("`").map((part, index) => (index % 2 === 1 ? h("code", {}, part) : part));
+
 /** @param {Name} name @param {keyof typeof SIGNS} status */
 function row(name, status, cause = "", remedy = "", more = "") {
   const { sign, word } = SIGNS[status];
@@ -130,8 +133,8 @@ function row(name, status, cause = "", remedy = "", more = "") {
     icon(sign),
     h("span", { className: "label" }, LABELS[name] ?? name),
     h("span", { className: "word" }, word),
-    cause !== "" && h("p", { className: "cause" }, cause),
-    remedy !== "" && h("p", { className: "remedy" }, remedy),
+    cause !== "" && h("p", { className: "cause" }, ...withCode(cause)),
+    remedy !== "" && h("p", { className: "remedy" }, ...withCode(remedy)),
   );
   element.dataset.role = "check";
   element.dataset.name = name;
