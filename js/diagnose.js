@@ -61,6 +61,7 @@ async function signalling({ client, failure, keep, late, limit }) {
 }
 
 async function webSocket({ server, keep, late, limit }) {
+  if (typeof WebSocket !== "function") return failed("This browser has no WebSocket.", "Use a current browser.");
   let address;
   try {
     address = server();
