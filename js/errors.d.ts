@@ -28,7 +28,7 @@ export declare const errors: {
   readonly timeout: ErrorEntry;
   /** This browser lacks something that is needed. */
   readonly unsupported: ErrorEntry;
-  /** The WebAssembly module could not be loaded. */
+  /** A part of the library could not be loaded. */
   readonly load_failed: ErrorEntry;
   /** The signalling server could not be reached. */
   readonly server_unreachable: ErrorEntry;

@@ -40,8 +40,8 @@ export const errors = Object.freeze({
     remedy: "Use a current browser; the detail names what is missing.",
   }),
   load_failed: Object.freeze({
-    cause: "The WebAssembly module could not be loaded.",
-    remedy: "Serve peerloom_bg.wasm beside index.js as application/wasm, and allow 'wasm-unsafe-eval' in the page's CSP.",
+    cause: "A part of the library could not be loaded.",
+    remedy: "Serve diagnose.js and peerloom_bg.wasm (application/wasm) beside index.js, and allow 'wasm-unsafe-eval' in the page's CSP.",
   }),
   server_unreachable: Object.freeze({
     cause: "The signalling server could not be reached.",

@@ -248,6 +248,88 @@ export interface Supported {
   readonly webAssembly: boolean;
 }
 
+export interface DiagnoseOptions {
+  /**
+   * Opens the camera and the microphone, for which the browser may ask the visitor, and closes them at once. Default
+   * `false`: they are only looked at.
+   */
+  media?: boolean;
+  /**
+   * Milliseconds that each check may take; they run at the same time. Default 5000. With `media`, camera and microphone
+   * have at least 30000, because the visitor has to answer.
+   */
+  timeout?: number;
+  /** Aborting closes all that was opened, and rejects with `aborted`. */
+  signal?: AbortSignal;
+  /** Called with each check as it ends. */
+  onProgress?: (check: DiagnosisCheck) => void;
+}
+
+/**
+ * What is checked:
+ *
+ * | name | |
+ * |---|---|
+ * | `signalling` | the server has admitted this client |
+ * | `webSocket` | a new WebSocket to the server opens |
+ * | `hostCandidates` | the browser gives WebRTC this device's addresses |
+ * | `reflexiveCandidates` | the device learns its public address |
+ * | `stun` | each STUN server answers |
+ * | `turnUdp`, `turnTcp` | each TURN server gives a relay, over UDP, and over TCP or TLS |
+ * | `dataChannel` | a message goes over a data channel within this page, there and back |
+ * | `camera`, `microphone` | there is one that this page may use; with `media`, it opens |
+ */
+export type DiagnosisName =
+  | "signalling"
+  | "webSocket"
+  | "hostCandidates"
+  | "reflexiveCandidates"
+  | "stun"
+  | "turnUdp"
+  | "turnTcp"
+  | "dataChannel"
+  | "camera"
+  | "microphone";
+
+export interface DiagnosisCheck {
+  readonly name: DiagnosisName;
+  /** `"skipped"`: it could not be checked, or there was nothing to check; the cause says why. */
+  readonly status: "passed" | "failed" | "skipped";
+  /** What was found, in one sentence. */
+  readonly cause: string;
+  /** What to do about it, in one sentence; empty where there is nothing to do. */
+  readonly remedy: string;
+  /** What else a support person wants to know: servers, counts, the browser's own words. May be empty. */
+  readonly detail: string;
+  /** How long it took. */
+  readonly milliseconds: number;
+}
+
+/** A plain object that JSON can carry. It holds no token, no credential of a TURN server, and no address of this device. */
+export interface Diagnosis {
+  /** Whether no check failed. */
+  readonly ok: boolean;
+  /** What it all comes to, in one sentence. */
+  readonly summary: string;
+  /** One of each name, always in the same order. */
+  readonly checks: readonly DiagnosisCheck[];
+  /** When it was begun, as `Date.prototype.toISOString` writes it. */
+  readonly when: string;
+  /** How long all of it took. */
+  readonly milliseconds: number;
+  /** This package's. */
+  readonly version: string;
+  /** The browser's user agent. */
+  readonly browser: string;
+  /** The page's origin. */
+  readonly page: string;
+  /** The server's address, without what may be secret in it. */
+  readonly server: string;
+  readonly state: ClientState;
+  /** All of this as plain text, for people to read and to send on. */
+  readonly text: string;
+}
+
 /** This page's session with a signalling server. */
 export class Client implements Emitter<ClientEvents> {
   static readonly supported: Supported;
@@ -287,6 +369,12 @@ export class Client implements Emitter<ClientEvents> {
    * all has recovered. `duration` in milliseconds, for the faults that last.
    */
   simulate(fault: Fault, options?: { duration?: number }): Promise<void>;
+  /**
+   * Says why a link can't be made: checks the way to the server, STUN and TURN servers, WebRTC in this browser, camera
+   * and microphone. At any time, also before `open` and after `close`. What it finds it returns; it rejects only with
+   * `invalid_option`, `aborted`, or `load_failed`.
+   */
+  diagnose(options?: DiagnoseOptions): Promise<Diagnosis>;
   /** Leaves everything. Others are told at once. Resolves when the browser has let go of all connections. */
   close(): Promise<void>;
   on<Name extends keyof ClientEvents>(name: Name, listener: (argument: ClientEvents[Name]) => void): () => void;

@@ -35,8 +35,19 @@ async function loadOnce(source) {
 async function code(source = new URL("peerloom_bg.wasm", import.meta.url)) {
   const isAddress = typeof source === "string" || source instanceof URL || source instanceof Request;
   const found = isAddress ? await fetch(source) : source;
-  setTimeout(startWebrtc);
+  setTimeout(prepare);
   return found;
+}
+
+let diagnosing;
+
+/** The checks, which nothing waits for: kept apart, so that they are out of the way of what must be there first. */
+function loadDiagnose() {
+  diagnosing ??= import("./diagnose.js").catch((cause) => {
+    diagnosing = undefined;
+    throw new PeerloomError("load_failed", cause?.message ?? "", { cause });
+  });
+  return diagnosing;
 }
 
 /** The socket's address: the page's own origin by default, and `/peerloom` where no path is given. */
@@ -64,8 +75,11 @@ function openSocket(server) {
   }
 }
 
-/** The first use of the browser's WebRTC starts it, which takes a while: better while the wasm is compiled. */
-function startWebrtc() {
+/** What is better done while the wasm comes and is compiled. */
+function prepare() {
+  // When it is needed, the network may be gone.
+  loadDiagnose().catch(() => {});
+  // The first use of the browser's WebRTC starts it, which takes a while.
   globalThis.RTCPeerConnection?.generateCertificate?.({ name: "ECDSA", namedCurve: "P-256" }).catch(() => {});
 }
 
@@ -115,6 +129,10 @@ export class Client {
   #before = [];
   #opening;
   #closed = false;
+  /** Whether a server has ever admitted it. */
+  #admitted = false;
+  /** Why it could not be opened, or what it reported last. */
+  #failure;
 
   constructor(options = {}) {
     this.#options = { ...options };
@@ -155,14 +173,17 @@ export class Client {
       await loaded;
       if (this.#closed) throw new PeerloomError("closed");
       this.#inner ??= new WasmClient({ ...this.#options, server }, socket);
+      this.#inner.on("error", (error) => (this.#failure = error), false);
       for (const call of this.#before.splice(0)) call();
       await this.#inner.open();
+      this.#admitted = true;
       return this;
     } catch (error) {
       socket?.close();
       // Made but not admitted: nothing of it may go on, and a client is opened once.
       this.#closed ||= this.#inner !== undefined;
       this.#opening = undefined;
+      this.#failure = error;
       throw error;
     }
   }
@@ -230,7 +251,26 @@ export class Client {
     return this.#opened().simulate(text(fault, "the fault's name", "invalid_option"), options);
   }
 
+  async diagnose(options) {
+    const { diagnose } = await loadDiagnose();
+    const { iceServers, privacy, token, server } = this.#options;
+    return diagnose(
+      {
+        PeerloomError,
+        client: this,
+        server: () => address(server ?? undefined),
+        iceServers: this.#inner ? this.#inner.iceServers : iceServers,
+        isAdmitted: this.#admitted,
+        isRelayOnly: privacy === "relay",
+        token,
+        failure: () => this.#failure,
+      },
+      options,
+    );
+  }
+
   async close() {
+    this.#failure = undefined;
     if (this.#inner && !this.#closed) this.#inner.close();
     this.#closed = true;
     this.#before.length = 0;

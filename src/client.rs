@@ -59,6 +59,12 @@ impl Client {
         value::user_data_value(text.as_ref())
     }
 
+    /// The ICE servers of its links: those given, else what the server handed out; undefined while there are none.
+    #[wasm_bindgen(getter, js_name = iceServers, skip_typescript)]
+    pub fn ice_servers(&self) -> JsValue {
+        self.runtime.ice_servers()
+    }
+
     /// Every peer that there is a reason for a link to.
     #[wasm_bindgen(getter, skip_typescript)]
     pub fn peers(&self) -> Map {

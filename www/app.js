@@ -16,11 +16,16 @@
 //   [data-role=invite] opens dialog#share; [data-role=invitation] has input[name=link], [data-role=copy-link] and svg.qr
 //   [data-role=leave]; [data-role=yes] agrees in dialog#ask
 //   [data-role=edit-name] opens dialog#name with [data-role=name-form] input[name=name]
+//   [data-role=check-open] opens dialog#check[data-state] ("running" | "ok" | "failed") with [data-role=check-result], one
+//                                           [data-role=check][data-name][data-status] for each check ("waiting" | "passed" |
+//                                           "failed" | "skipped"), [data-role=check-media], [data-role=check-again],
+//                                           [data-role=check-copy]
 //   [data-role=banner][data-kind]           "connecting" | "recovering" | "offline" | "failed" | "closed" | "no-webrtc" | "error"
 //   [data-role=fatal], [data-role=alone], [data-role=nobody], [data-role=name-hint], [data-role=join-failed], [data-role=jump]
 // @ts-check
 
 import { braid } from "./braid.js";
+import { ConnectionCheck } from "./connection-check.js";
 import { ask, dialog, Panel } from "./dialogs.js";
 import { announce, avatar, h, icon, inNextFrame, isolated, need, unseen } from "./dom.js";
 import { cleanName, dye, hashOf, threadFrom, threadOfHash, threadTitle } from "./names.js";
@@ -59,6 +64,8 @@ const peoplePanel = new Panel("people", "people-button", "(min-width: 72rem)");
 const nameDialog = dialog("name");
 const joinDialog = dialog("join");
 dialog("ask");
+/** @type {ConnectionCheck | null} */
+let connectionCheck = null;
 
 // ---- threads ------------------------------------------------------------------------------------------------------
 
@@ -268,7 +275,10 @@ function showError(text) {
   showBanners();
 }
 
-/** @typedef {{ kind: string, text: string, action?: { label: string, run: () => void }, urgent?: boolean }} Banner */
+/**
+ * With `puzzling`, it offers the connection check.
+ * @typedef {{ kind: string, text: string, action?: { label: string, run: () => void }, urgent?: boolean, puzzling?: boolean }} Banner
+ */
 
 /** @returns {Banner[]} */
 function bannersNow() {
@@ -277,15 +287,15 @@ function bannersNow() {
   const again = { label: "Try now", run: () => void session?.connect() };
   const state = session?.state;
   if (!navigator.onLine && state !== "online") {
-    list.push({ kind: "offline", text: "This device has no network. Your messages are kept until it is back." });
+    list.push({ kind: "offline", text: "This device has no network. Your messages are kept until it is back.", puzzling: true });
   } else if (state === "recovering") {
-    list.push({ kind: "recovering", text: "Reconnecting… Your messages are kept." });
+    list.push({ kind: "recovering", text: "Reconnecting… Your messages are kept.", puzzling: true });
   } else if (state === "failed") {
-    list.push({ kind: "failed", text: `${session?.problem ?? ""} We keep trying.`.trim(), action: again, urgent: true });
+    list.push({ kind: "failed", text: `${session?.problem ?? ""} We keep trying.`.trim(), action: again, urgent: true, puzzling: true });
   } else if (state === "closed") {
-    list.push({ kind: "closed", text: "The connection was closed.", action: { ...again, label: "Connect again" }, urgent: true });
+    list.push({ kind: "closed", text: "The connection was closed.", action: { ...again, label: "Connect again" }, urgent: true, puzzling: true });
   } else if (state === "connecting" && performance.now() - connectingSince > QUIET_MS) {
-    list.push({ kind: "connecting", text: "Connecting…" });
+    list.push({ kind: "connecting", text: "Connecting…", puzzling: true });
   }
   if (lastError !== "") {
     list.push({ kind: "error", text: lastError, urgent: true, action: { label: "Dismiss", run: () => showError("") } });
@@ -299,6 +309,7 @@ function bannersNow() {
       kind: "no-webrtc",
       text: "This browser can’t make direct links. Messages go through the server.",
       action: { label: "OK", run },
+      puzzling: true,
     });
   }
   return list;
@@ -318,12 +329,15 @@ function showBanners() {
 }
 
 /** @param {Banner} banner @param {string} key */
-function drawBanner({ kind, text, action, urgent = false }, key) {
+function drawBanner({ kind, text, action, urgent = false, puzzling = false }, key) {
+  const check = h("button", { type: "button", className: "quiet", onclick: () => connectionCheck?.open() }, "What’s wrong?");
+  check.dataset.role = "check-open";
   const element = h(
     "div",
     { className: "banner", role: urgent ? "alert" : "status" },
     h("span", { className: "pulse", "aria-hidden": "true" }),
     h("p", {}, text),
+    puzzling && check,
     action !== undefined && h("button", { type: "button", className: "quiet", onclick: action.run }, action.label),
   );
   element.dataset.role = "banner";
@@ -383,6 +397,9 @@ function listen() {
     if (page.dataset.view === "thread") view.composer.focus();
     else need("start-title", HTMLElement).focus();
   });
+  for (const button of document.querySelectorAll("[data-role=check-open]")) {
+    button.addEventListener("click", () => connectionCheck?.open());
+  }
   document.querySelector("[data-role=join-open]")?.addEventListener("click", () => {
     joinDialog.showModal();
     need("join-name", HTMLInputElement).select();
@@ -440,6 +457,7 @@ async function begin() {
   }
   webrtc = supported.webrtc;
   session = new Session(sdk, { name: () => me.name, open, onChange: clientChanged, onError: showError });
+  connectionCheck = new ConnectionCheck(session.diagnose.bind(session));
   need("braid", HTMLElement).append(braid());
   for (const id of openThreads()) if (threadFrom(`#${id}`).error === undefined) add(new OpenThread(id));
   listen();

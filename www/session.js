@@ -120,6 +120,11 @@ export class Session {
     return model;
   }
 
+  /** In every state: that is what it is for. @param {import("../js/index.js").DiagnoseOptions} options */
+  diagnose(options) {
+    return (this.client ?? new this.sdk.Client()).diagnose(options);
+  }
+
   rename() {
     const { client, userData } = this;
     if (client === null || !this.ready) return;

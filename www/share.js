@@ -45,10 +45,10 @@ export function invitation(link, title, key) {
   return element;
 }
 
-/** @param {string} link @param {HTMLInputElement} field */
-async function copied(link, field) {
+/** Whether `text`, which `field` shows, was copied. @param {string} text @param {HTMLInputElement | HTMLTextAreaElement} field */
+export async function copied(text, field) {
   try {
-    await navigator.clipboard.writeText(link);
+    await navigator.clipboard.writeText(text);
     return true;
   } catch {
     // No permission, or a page without https: the old way, and if that fails too, the text is at least selected.

@@ -235,6 +235,11 @@ impl Runtime {
         self.core.try_borrow().ok().map(|core| at(&core))
     }
 
+    /// What the next connection is made with.
+    pub(crate) fn ice_servers(&self) -> JsValue {
+        self.ice_servers.borrow().clone()
+    }
+
     fn timer(&self) -> &Timer {
         self.timer.get_or_init(|| {
             let this = self.this.clone();

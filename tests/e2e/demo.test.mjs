@@ -302,3 +302,33 @@ scene("on a phone, lists slide over the chat", ["chromium", "chromium"], async (
   const widths = await alice.run(() => [document.documentElement.scrollWidth, innerWidth]);
   assert.ok(widths[0] <= widths[1], `the page is ${widths[0]} wide on a screen of ${widths[1]}`);
 });
+
+for (const kind of ["chromium", "firefox"]) {
+  scene("the connection check says what works, and can be copied", [kind], async ({ enter, server }) => {
+    const alice = await enter("Alice", { hash: "#lobby" });
+    await alice.click("[data-role=check-open]");
+    await alice.see("dialog#check", "it.open && it.contains(document.activeElement)");
+    await alice.see("dialog#check", "it.dataset.state === 'ok'");
+    await alice.see("[data-role=check]", "all.length === 10 && all.every((row) => ['passed', 'skipped'].includes(row.dataset.status))");
+    await alice.see("[data-role=check][data-name=dataChannel]", "it.dataset.status === 'passed' && it.innerText.includes('Passed')");
+    await alice.see("[data-role=check][data-name=stun]", "it.dataset.status === 'skipped' && it.innerText.includes('No STUN server')");
+    await alice.click("[data-role=check-copy]");
+    await alice.see("[data-role=check-copy]", "it.innerText !== 'Copy report'");
+    // With the devices, which the tests' browsers feign.
+    await alice.click("[data-role=check-media]");
+    await alice.see("[data-role=check][data-name=camera]", "it.innerText.includes('The camera can be opened.') && document.querySelector('dialog#check').dataset.state === 'ok'");
+    await alice.page.keyboard.press("Escape");
+    await alice.see("dialog#check", "!it.open");
+    // Where something fails, it is offered, and names it.
+    await server.kill();
+    await alice.see("[data-role=banner][data-kind=recovering]");
+    await alice.click("[data-role=banner] [data-role=check-open]");
+    await alice.see("dialog#check", "it.open && it.dataset.state === 'failed'");
+    await alice.see("[data-role=check][data-name=webSocket]", "it.dataset.status === 'failed' && it.querySelector('.remedy').textContent.includes('address')");
+    await alice.see("[data-role=check-result]", "it.textContent.startsWith('The server')");
+    await server.restart();
+    await alice.see("html[data-client=online]");
+    await alice.click("[data-role=check-again]");
+    await alice.see("dialog#check", "it.dataset.state === 'ok'");
+  }, { faults: /connection to '?ws:|can’t establish a connection/i });
+}

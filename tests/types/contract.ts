@@ -2,7 +2,7 @@
 // the types must catch.
 
 import { Client, connect, init, Peer, PeerloomError, Thread } from "peerloom";
-import type { ClientState, Data, ErrorCode, Json, LeaveReason, Member, PeerState } from "peerloom";
+import type { ClientState, Data, Diagnosis, DiagnosisCheck, DiagnosisName, ErrorCode, Json, LeaveReason, Member, PeerState } from "peerloom";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 type IsAny<T> = 0 extends 1 & T ? true : false;
@@ -74,6 +74,11 @@ export async function page(): Promise<void> {
   peer.on("update", (updated) => updated.userData);
   for (const known of client.peers.values()) known.id;
   for (const joined of client.threads.values()) joined.link;
+  const onProgress = ({ name, status, cause, remedy }: DiagnosisCheck): string => `${name} ${status} ${cause} ${remedy}`;
+  const diagnosis: Diagnosis = await client.diagnose({ media: true, timeout: 1000, signal: new AbortController().signal, onProgress });
+  const failed: DiagnosisName[] = diagnosis.checks.filter(({ status }) => status === "failed").map(({ name }) => name);
+  if (!diagnosis.ok) `${diagnosis.summary} ${failed.join()} ${diagnosis.text} ${diagnosis.version}`;
+  (await client.diagnose()).checks.length;
   await client.close();
 
   try {
@@ -98,6 +103,10 @@ export function mistakes(client: Client, peer: Peer, thread: Thread, json: Json)
   new Client({ privacy: "some" });
   // @ts-expect-error what others say is not to be written to
   thread.members.clear();
+  // @ts-expect-error there is no such option
+  void client.diagnose({ prompt: true });
+  // @ts-expect-error a diagnosis is what it was
+  void client.diagnose().then((diagnosis) => diagnosis.checks.pop());
   // @ts-expect-error peers come from a client
   new Peer();
   // @ts-expect-error threads come from a client

@@ -67,8 +67,8 @@ codes! {
         "This browser lacks something that is needed."
         "Use a current browser; the detail names what is missing.";
     LoadFailed "load_failed"
-        "The WebAssembly module could not be loaded."
-        "Serve peerloom_bg.wasm beside index.js as application/wasm, and allow 'wasm-unsafe-eval' in the page's CSP.";
+        "A part of the library could not be loaded."
+        "Serve diagnose.js and peerloom_bg.wasm (application/wasm) beside index.js, and allow 'wasm-unsafe-eval' in the page's CSP.";
     ServerUnreachable "server_unreachable"
         "The signalling server could not be reached."
         "Check the server's address, that it runs, and that the page's network lets WebSockets through.";

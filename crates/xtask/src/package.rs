@@ -26,6 +26,10 @@ const INPUTS: [&str; 12] = [
     "crates/xtask/src/package.rs",
 ];
 
+/// The modules of the package, each bundled with what it is made of: what pages import, and what that one imports when
+/// it is asked for.
+const MODULES: [&str; 2] = ["index", "diagnose"];
+
 /// The stand-in for the version in `pkg.json`.
 const PLACEHOLDER: &str = "\"version\": \"0.0.0\"";
 
@@ -196,25 +200,31 @@ fn flatten(place: &Path) -> Result<()> {
     remove(&snippets)
 }
 
-/// One module of all, without comments: a page loads it in one request, and a third smaller.
+/// Few modules, without comments: a page loads what it needs in one request, and a third smaller.
 fn bundle(kit: &Kit, place: &Path) -> Result<()> {
-    let bundled = place.join("bundled.mjs");
-    let mut bundle = command("esbuild");
-    kit.apply(&mut bundle);
-    bundle
-        .current_dir(place)
-        .args([
-            "index.js",
-            "--bundle",
-            "--minify",
-            "--format=esm",
-            "--target=es2022",
-            "--log-level=warning",
-            // The glue names the same module more than once.
-            "--log-override:duplicate-object-key=silent",
-        ])
-        .arg(format!("--outfile={}", bundled.display()));
-    shell::run(&mut bundle)?;
+    let bundled = place.join("bundled");
+    for module in MODULES {
+        let mut bundle = command("esbuild");
+        kit.apply(&mut bundle);
+        bundle
+            .current_dir(place)
+            .arg(format!("{module}.js"))
+            .args([
+                "--bundle",
+                "--minify",
+                "--format=esm",
+                "--target=es2022",
+                "--log-level=warning",
+                // The glue names the same module more than once.
+                "--log-override:duplicate-object-key=silent",
+            ])
+            .arg(format!("--define:VERSION=\"{}\"", env!("CARGO_PKG_VERSION")))
+            .arg(format!("--outdir={}", bundled.display()));
+        for other in MODULES.into_iter().filter(|other| *other != module) {
+            bundle.arg(format!("--external:./{other}.js"));
+        }
+        shell::run(&mut bundle)?;
+    }
     for entry in fs::read_dir(place).context(place.display())?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         // The glue's own types name what pages never see; the contract is the hand-kept one.
@@ -222,8 +232,8 @@ fn bundle(kit: &Kit, place: &Path) -> Result<()> {
             remove(&entry.path())?;
         }
     }
-    let index = place.join("index.js");
-    fs::rename(&bundled, &index).context(index.display())
+    copy_all(&bundled, place)?;
+    remove(&bundled)
 }
 
 /// The npm manifest with the version of the crates.
