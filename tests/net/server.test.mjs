@@ -4,6 +4,6 @@ import { survives } from "./support.mjs";
 
 survives("server killed and started again", async ({ server, both }) => {
   await server.kill();
-  await both((actor) => actor.run(() => reach(client, "recovering")));
+  await both((end) => end.run(() => reach(client, "recovering")));
   await server.restart();
 });

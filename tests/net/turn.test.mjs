@@ -1,7 +1,6 @@
 // No packet passes directly between the pages, for good: TURN is the only path. Then that dies, too, and comes back with
 // no memory of its allocations.
 
-import { setTimeout as pass } from "node:timers/promises";
 import { survives, Turn, turnServers } from "./support.mjs";
 
 /** How long TURN is away. */
@@ -9,9 +8,9 @@ const AWAY_MS = 10_000;
 
 survives(
   "TURN as the only path, killed and started again 10 s later",
-  async ({ aid: turn }) => {
+  async ({ aid: turn, lasting }) => {
     await turn.kill();
-    await pass(AWAY_MS);
+    await lasting(AWAY_MS);
     await turn.restart();
   },
   {
