@@ -1,6 +1,9 @@
-// The figures of each scene, and a reporter for Node's test runner that makes one table of those of all files.
+// The figures of each scene, and the table that is made of them: `node table.mjs REPORT` reads a TAP report.
 
-/** What separates the cells of a scene's line; the first one tells it from other diagnostics. */
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+/** What tells a scene's line from other diagnostics. */
 const MARK = "recovered";
 
 /** The last change to that state, from the mending on; 0 if it had it all the while. */
@@ -34,18 +37,23 @@ const seconds = (values) => {
   return [median(sorted), sorted.at(-1)].map((ms) => (ms / 1_000).toFixed(1)).join(" / ");
 };
 
-export default async function* table(events) {
+function table(report) {
   const rows = new Map();
-  for await (const { type, data } of events) {
-    if (type !== "test:diagnostic" || !data.message.startsWith(`${MARK} | `)) continue;
-    const [, fault, pair, ...times] = data.message.split(" | ");
+  for (const line of report.split("\n")) {
+    const [mark, fault, pair, ...times] = line.split(" | ");
+    if (mark.trim() !== `# ${MARK}`) continue;
     const key = `${fault} | ${pair}`;
     const row = rows.get(key) ?? rows.set(key, times.map(() => [])).get(key);
     times.forEach((time, index) => row[index].push(Number(time)));
   }
-  if (rows.size === 0) return;
-  yield "Seconds, median / worst. `live`, `online`: from the fault's end until the slower page's peer and client are back for good.\n";
-  yield "Silence: the longest wait for a message, the fault included. Nothing lost, doubled or out of order.\n\n";
-  yield "| fault | browsers | runs | live | online | silence |\n|---|---|---|---|---|---|\n";
-  for (const [key, times] of rows) yield `| ${key} | ${times[0].length} | ${times.map(seconds).join(" | ")} |\n`;
+  return [
+    "Seconds, median / worst. `live`, `online`: from the fault's end until the slower page's peer and client are back for good.",
+    "Silence: the longest wait for a message, the fault included. Nothing lost, doubled or out of order.",
+    "",
+    "| fault | browsers | runs | live | online | silence |",
+    "|---|---|---|---|---|---|",
+    ...[...rows].map(([key, times]) => `| ${key} | ${times[0].length} | ${times.map(seconds).join(" | ")} |`),
+  ].join("\n");
 }
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(table(readFileSync(process.argv[2], "utf8")));

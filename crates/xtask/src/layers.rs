@@ -332,8 +332,7 @@ fn types(cache: &Cache, root: &Path) -> Result<Counts> {
 }
 
 fn e2e(cache: &Cache, root: &Path, only: &[String]) -> Result<Counts> {
-    let scripts = Scripts::find(root, "tests/e2e", only)?;
-    scripts.run(cache, root, |_| ())
+    Scripts::find(root, "tests/e2e", only)?.run(cache, root)
 }
 
 /// Runs the faults, and shows how long the pages took to recover from them.
@@ -343,12 +342,12 @@ fn net(cache: &Cache, root: &Path, only: &[String]) -> Result<Counts> {
         println!("skipped: {reason}");
         return Ok(Counts::SKIPPED);
     }
-    let table = root.join("target/xtask/net.md");
-    let counts = scripts.run(cache, root, |test| {
-        test.arg("--test-reporter=./tests/net/table.mjs")
-            .arg(format!("--test-reporter-destination={}", table.display()));
-    })?;
-    println!("\n{}", fs::read_to_string(&table).unwrap_or_default());
+    let counts = scripts.run(cache, root)?;
+    println!();
+    let mut table = command("node");
+    table.current_dir(root).arg("tests/net/table.mjs");
+    shell::run(table.arg(scripts.report(root)))?;
+    println!();
     Ok(counts)
 }
 
@@ -385,23 +384,25 @@ impl<'a> Scripts<'a> {
         })
     }
 
-    /// Runs them, one file after another, against the built package and server; `also` adds options of the layer's own.
-    fn run(&self, cache: &Cache, root: &Path, also: impl FnOnce(&mut Command)) -> Result<Counts> {
+    /// The TAP report of their last run.
+    fn report(&self, root: &Path) -> PathBuf {
+        let name = self.folder.replace('/', "-");
+        root.join("target/xtask").join(name).with_extension("tap")
+    }
+
+    /// Runs them, one file after another, against the built package and server.
+    fn run(&self, cache: &Cache, root: &Path) -> Result<Counts> {
         let kit = Kit::ensure(cache, root)?;
         let browsers = Browsers::ensure(cache)?;
         package::build(cache, root, &kit, Mode::Release)?;
         let binary = server::build(cache, root, Profile::Demo)?;
         let screen = Screen::start();
-        let report = root
-            .join("target/xtask")
-            .join(self.folder.replace('/', "-"))
-            .with_extension("tap");
+        let report = self.report(root);
         let mut test = command("node");
         test.current_dir(root).args(["--test", "--test-concurrency=1"]);
         test.args(["--test-reporter=spec", "--test-reporter-destination=stdout"]);
         test.arg("--test-reporter=tap")
             .arg(format!("--test-reporter-destination={}", report.display()));
-        also(&mut test);
         test.args(&self.options).args(&self.files);
         browsers.apply(script_environment(&mut test, root, &binary));
         if let Some(screen) = &screen {
