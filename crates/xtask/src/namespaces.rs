@@ -17,7 +17,7 @@ pub fn ensure(cache: &Cache) -> Result<std::result::Result<(), String>> {
     }
     if !shell::output(command("id").arg("-u")).is_ok_and(|id| id == "0") {
         return Ok(Err(
-            "network namespaces take root: `sudo -E env PATH=\"$PATH\" cargo xtask test net`".to_owned(),
+            "network namespaces take root, which this user is not".to_owned()
         ));
     }
     let missing: Vec<&str> = PROGRAMS
