@@ -126,11 +126,8 @@ export class Turn {
 
 // ---- in the page --------------------------------------------------------------------------------------------------
 
-/**
- * Sends numbers at a steady pace, whether or not they get through, and notes what comes and when, until there are
- * `enough`.
- */
-function begin(other) {
+/** Notes what comes and when, and the states. */
+function listen(other) {
   const peer = client.peer(other);
   const history = (emitter) => {
     const list = [[Date.now(), emitter.state]];
@@ -143,6 +140,11 @@ function begin(other) {
     exchange.highest = Math.max(exchange.highest, data.n);
     exchange.arrivals.push(Date.now());
   });
+}
+
+/** Sends numbers at a steady pace, whether or not they get through, until there are `enough`. */
+function begin(other) {
+  const peer = client.peer(other);
   const send = () => {
     const n = exchange.sent++;
     exchange.sends.push(peer.send({ n, text: `message ${n}` }).then(() => undefined, (error) => `${n}: ${error.code}`));
@@ -221,6 +223,7 @@ async function scene(context, { fault, kinds, index, play, options, prepare }) {
       await join("lobby");
     }, end.name, options));
     await within(LIVE_MS, both((end, other) => end.run((id) => reach(client.peer(id), "live"), other)), "a link");
+    await both((end, other) => end.run(listen, other));
     await both((end, other) => end.run(begin, other));
     await both((end, other) => end.run(received, other, BEFORE));
 
