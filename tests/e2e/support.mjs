@@ -55,19 +55,21 @@ export async function stop(child, signal = "SIGTERM") {
 
 /** A signalling server with the demo and the package. */
 export class Server {
-  #args;
+  #command;
   #child;
   #log = "";
 
-  static async start(args = []) {
+  /** `within` is what goes before the program and its arguments, if it is to run somewhere else. */
+  static async start(args = [], { listen = "127.0.0.1:0", within = [] } = {}) {
     const server = new Server();
-    server.#args = ["--dev", ...args];
-    await server.#run("127.0.0.1:0");
+    server.#command = [...within, SERVER, "--dev", ...args];
+    await server.#run(listen);
     return server;
   }
 
   async #run(listen) {
-    this.#child = launch(SERVER, [...this.#args, "--listen", listen]);
+    const [program, ...args] = this.#command;
+    this.#child = launch(program, [...args, "--listen", listen]);
     this.#child.stderr.on("data", (data) => (this.#log = (this.#log + data).slice(-20_000)));
     const lines = createInterface({ input: this.#child.stdout });
     const address = await Promise.race([
@@ -136,7 +138,12 @@ const LAUNCH = {
 
 const browsers = new Map();
 
-const launchBrowser = (kind) => puppeteer.launch({ headless: true, protocolTimeout: STEP_MS, ...LAUNCH[kind]() });
+/** `besides` is merged with the usual options, one level deep. */
+function launchBrowser(kind, besides = {}) {
+  const options = LAUNCH[kind]();
+  const extraPrefsFirefox = { ...options.extraPrefsFirefox, ...besides.extraPrefsFirefox };
+  return puppeteer.launch({ headless: true, protocolTimeout: STEP_MS, ...options, ...besides, extraPrefsFirefox });
+}
 
 /** The one browser of that kind that all tests of a file share. */
 function sharedBrowser(kind) {
@@ -154,12 +161,13 @@ export class Actor {
   faults = [];
 
   /**
-   * @param {{ before?: () => void, viewport?: object, apart?: boolean }} [options]
-   *   `before` runs in the page before its own scripts; with `apart` the page has a browser to itself
+   * @param {{ before?: () => void, viewport?: object, apart?: boolean | object }} [options]
+   *   `before` runs in the page before its own scripts; with `apart` the page has a browser to itself, launched with
+   *   these options besides the usual ones
    */
   static async open(kind, name, url, { before, viewport, apart = false } = {}) {
     const actor = new this();
-    const browser = await (apart ? launchBrowser(kind) : sharedBrowser(kind));
+    const browser = await (apart ? launchBrowser(kind, apart === true ? {} : apart) : sharedBrowser(kind));
     actor.kind = kind;
     actor.name = name;
     actor.browser = apart ? browser : undefined;
@@ -274,10 +282,10 @@ export function scenes(title, options, play) {
 }
 
 /** Adds to an error what the pages and the server have to say. */
-async function tell(error, actors, server) {
+export async function tell(error, actors, server) {
   const lines = [];
   for (const actor of actors) {
-    const said = await actor.page.evaluate(() => globalThis.diary?.slice(-40) ?? []).catch(() => ["(does not answer)"]);
+    const said = await actor.run(() => globalThis.diary?.slice(-40) ?? []).catch(() => ["(does not answer)"]);
     lines.push(`-- ${actor.name} (${actor.kind})`, ...actor.faults, ...said);
   }
   lines.push("-- server", ...server.log.split("\n").slice(-15));

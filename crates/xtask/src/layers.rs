@@ -6,7 +6,7 @@ use crate::cache::Cache;
 use crate::package::{self, Kit, Mode};
 use crate::server::{self, Profile};
 use crate::shell::{self, Failure, Result, cargo, command, run_teed};
-use crate::{node, tools};
+use crate::{namespaces, node, tools};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,15 +28,18 @@ enum Layer {
     Types,
     /// Journeys in real browsers with the built package, and the code in the documentation.
     E2e,
+    /// Faults of the network between real browsers, each in a network namespace.
+    Net,
 }
 
-const ALL: [Layer; 6] = [
+const ALL: [Layer; 7] = [
     Layer::Check,
     Layer::Core,
     Layer::Server,
     Layer::Sdk,
     Layer::Types,
     Layer::E2e,
+    Layer::Net,
 ];
 
 impl Layer {
@@ -48,6 +51,7 @@ impl Layer {
             Self::Sdk => "sdk",
             Self::Types => "types",
             Self::E2e => "e2e",
+            Self::Net => "net",
         }
     }
 }
@@ -163,6 +167,7 @@ fn run(cache: &Cache, root: &Path, layer: Layer, only: &[String]) -> Result<Coun
         Layer::Sdk => sdk(cache, root, only),
         Layer::Types => types(cache, root),
         Layer::E2e => e2e(cache, root, only),
+        Layer::Net => net(cache, root, only),
     }
 }
 
@@ -327,44 +332,86 @@ fn types(cache: &Cache, root: &Path) -> Result<Counts> {
 }
 
 fn e2e(cache: &Cache, root: &Path, only: &[String]) -> Result<Counts> {
-    let folder = root.join("tests/e2e");
-    let mut files = files_ending(&folder, ".test.mjs");
-    if files.is_empty() {
-        println!("tests/e2e has no *.test.mjs yet");
+    Scripts::find(root, "tests/e2e", only)?.run(cache, root)
+}
+
+/// Runs the faults, and shows how long the pages took to recover from them.
+fn net(cache: &Cache, root: &Path, only: &[String]) -> Result<Counts> {
+    let scripts = Scripts::find(root, "tests/net", only)?;
+    if let Err(reason) = namespaces::ensure(cache)? {
+        println!("skipped: {reason}");
         return Ok(Counts::SKIPPED);
     }
-    let (options, words): (Vec<&String>, Vec<&String>) = only.iter().partition(|word| word.starts_with('-'));
-    let name = |file: &Path| {
-        file.file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
-    };
-    files.retain(|file| words.is_empty() || words.iter().any(|word| name(file).contains(word.as_str())));
-    if files.is_empty() {
-        return Err(Failure::from(
-            "no file of tests/e2e has a name that contains one of the words",
-        ));
+    let counts = scripts.run(cache, root)?;
+    println!();
+    let mut table = command("node");
+    table.current_dir(root).arg("tests/net/table.mjs");
+    shell::run(table.arg(scripts.report(root)))?;
+    println!();
+    Ok(counts)
+}
+
+/// Test files for Node's runner, with options for it.
+#[derive(Debug)]
+struct Scripts<'a> {
+    folder: &'static str,
+    files: Vec<PathBuf>,
+    options: Vec<&'a String>,
+}
+
+impl<'a> Scripts<'a> {
+    /// Those of the folder whose names contain one of the words, if there are any; what begins with a dash is an option.
+    fn find(root: &Path, folder: &'static str, only: &'a [String]) -> Result<Self> {
+        let mut files = files_ending(&root.join(folder), ".test.mjs");
+        let (options, words): (Vec<&String>, Vec<&String>) =
+            only.iter().partition(|word| word.starts_with('-'));
+        let name = |file: &Path| {
+            file.file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        };
+        files.retain(|file| words.is_empty() || words.iter().any(|word| name(file).contains(word.as_str())));
+        if files.is_empty() {
+            return Err(Failure::from(format!(
+                "no file of {folder} has a name that contains one of the words"
+            )));
+        }
+        Ok(Self {
+            folder,
+            files,
+            options,
+        })
     }
-    let kit = Kit::ensure(cache, root)?;
-    let browsers = Browsers::ensure(cache)?;
-    package::build(cache, root, &kit, Mode::Release)?;
-    let binary = server::build(cache, root, Profile::Demo)?;
-    let screen = Screen::start();
-    let report = root.join("target/xtask/e2e.tap");
-    let mut test = command("node");
-    test.current_dir(root).args(["--test", "--test-concurrency=1"]);
-    test.args(["--test-reporter=spec", "--test-reporter-destination=stdout"]);
-    test.arg("--test-reporter=tap")
-        .arg(format!("--test-reporter-destination={}", report.display()));
-    test.args(options).args(&files);
-    browsers.apply(script_environment(&mut test, root, &binary));
-    if let Some(screen) = &screen {
-        test.env("DISPLAY", &screen.display);
+
+    /// The TAP report of their last run.
+    fn report(&self, root: &Path) -> PathBuf {
+        let name = self.folder.replace('/', "-");
+        root.join("target/xtask").join(name).with_extension("tap")
     }
-    let (status, _) = run_teed(&mut test)?;
-    let text = fs::read_to_string(&report).unwrap_or_default();
-    Ok(tap_counts(&text).checked(status.success()))
+
+    /// Runs them, one file after another, against the built package and server.
+    fn run(&self, cache: &Cache, root: &Path) -> Result<Counts> {
+        let kit = Kit::ensure(cache, root)?;
+        let browsers = Browsers::ensure(cache)?;
+        package::build(cache, root, &kit, Mode::Release)?;
+        let binary = server::build(cache, root, Profile::Demo)?;
+        let screen = Screen::start();
+        let report = self.report(root);
+        let mut test = command("node");
+        test.current_dir(root).args(["--test", "--test-concurrency=1"]);
+        test.args(["--test-reporter=spec", "--test-reporter-destination=stdout"]);
+        test.arg("--test-reporter=tap")
+            .arg(format!("--test-reporter-destination={}", report.display()));
+        test.args(&self.options).args(&self.files);
+        browsers.apply(script_environment(&mut test, root, &binary));
+        if let Some(screen) = &screen {
+            test.env("DISPLAY", &screen.display);
+        }
+        let (status, _) = run_teed(&mut test)?;
+        let text = fs::read_to_string(&report).unwrap_or_default();
+        Ok(tap_counts(&text).checked(status.success()))
+    }
 }
 
 /// Reads the totals at the end of a TAP report.
@@ -384,7 +431,7 @@ fn tap_counts(text: &str) -> Counts {
     }
 }
 
-/// What the scripts of `tests/e2e` and `bench` find in their environment, so that they search for nothing;
+/// What the scripts of `tests` and `bench` find in their environment, so that they search for nothing;
 /// the browsers come on top.
 pub fn script_environment<'a>(command: &'a mut Command, root: &Path, server: &Path) -> &'a mut Command {
     command

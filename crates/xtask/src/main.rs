@@ -1,10 +1,11 @@
 //! `cargo xtask`: set-up, build, tests, demo and bench. Each command finds or installs what it needs and nothing
-//! else; see [`toolchain`], [`tools`], [`node`] and [`browsers`] for what that is.
+//! else; see [`toolchain`], [`tools`], [`node`], [`browsers`] and [`namespaces`] for what that is.
 
 mod browsers;
 mod cache;
 mod debian;
 mod layers;
+mod namespaces;
 mod node;
 mod package;
 mod server;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask demo [--port N] [--host H]   set up, build and serve the demo (8080, 127.0.0.1)
-cargo xtask test [LAYER…] [-- WORD…]     run the tests: check, core, server, sdk, types, e2e; those that match
+cargo xtask test [LAYER…] [-- WORD…]     run the tests: check, core, server, sdk, types, e2e, net; those that match
 cargo xtask build [--dev]                the npm package, into pkg/
 cargo xtask check                        formatting, lints and documentation
 cargo xtask bench [ARGUMENT…]            compare with raw data channels and other libraries
@@ -68,6 +69,9 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
             if browsers {
                 browsers::Browsers::ensure(&cache)?;
                 tools::ensure_geckodriver(&cache)?;
+                if let Err(reason) = namespaces::ensure(&cache)? {
+                    eprintln!("  no tests with faults of the network: {reason}");
+                }
             }
             Ok(ExitCode::SUCCESS)
         }
