@@ -22,6 +22,8 @@ const TRY_WITHIN: u64 = 6_000;
 const PING_EVERY: u64 = 4_000;
 /// Milliseconds within which anything must come after one; then comes the next.
 const PONG_WITHIN: u64 = 4_000;
+/// The same for a socket that there is a reason to doubt.
+const SUSPECT_WITHIN: u64 = 2_500;
 /// Counted frames after which the server is told that it can forget them.
 const ACKNOWLEDGE_EVERY: u64 = 64;
 /// Bytes of them.
@@ -212,9 +214,15 @@ impl Session {
                 self.tries = self.tries.min(1);
                 self.attempt(now);
             }
-            // The socket may be dead without knowing it.
-            SessionState::Online if self.ponged => self.ping(now),
-            _ => {}
+            _ => self.suspect(now),
+        }
+    }
+
+    /// The socket may be dead without knowing it.
+    pub fn suspect(&mut self, now: Time) {
+        if self.state == SessionState::Online && (self.ponged || self.ping_at > now + SUSPECT_WITHIN) {
+            self.ping(now);
+            self.ping_at = now + SUSPECT_WITHIN;
         }
     }
 

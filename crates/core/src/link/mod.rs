@@ -26,6 +26,8 @@ pub type Receipt = u32;
 const PING_AFTER: u64 = 2_000;
 /// Milliseconds that it waits for anything to come then.
 const PONG_WITHIN: u64 = 2_500;
+/// Milliseconds of silence after which a channel counts as dead.
+pub const SILENCE: u64 = PING_AFTER + PONG_WITHIN;
 /// Both for the way through the server, which costs the server something.
 const RELAY_PING_AFTER: u64 = 4_000;
 const RELAY_PONG_WITHIN: u64 = 4_000;
@@ -143,8 +145,12 @@ impl Link {
         self.control.clear();
         self.heard_at = now;
         self.ping_at = None;
-        self.stalled = false;
         self.rewind(now);
+        // Whether the server's way leads anywhere is not known before something has come that way.
+        self.stalled = carrier == Carrier::Relay;
+        if self.stalled {
+            self.ping(now);
+        }
     }
 
     /// The same channel carries again; what is inside it already, only the browser knows.

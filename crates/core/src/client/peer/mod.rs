@@ -13,7 +13,7 @@ use super::connection::{self, Connection};
 use super::delivery::{Lookup, Waiting};
 use super::{Channel, Client, Event, Number, Output};
 use crate::error::{Code, Error};
-use crate::link::{Carrier, Encoded, Link, Receipt};
+use crate::link::{Carrier, Encoded, Link, Receipt, SILENCE};
 use crate::map::Map;
 use crate::negotiation::Op;
 use crate::time::{Time, earliest};
@@ -341,7 +341,9 @@ impl Client {
             let peer = self.peers.get_mut(key);
             peer.link.watch(peer.wanted || peer.shared);
             if self.peers.get_mut(key).link.tick(now, late) {
-                self.path_failed(now, key);
+                // So long without a word that the server's way is due, unless the page wants to wait longer.
+                let relay = self.config.recovery.relay.saturating_sub(SILENCE);
+                self.path_failed(now, key, relay);
             }
             let peer = self.peers.get_mut(key);
             if due(peer.retry_at) {
@@ -373,11 +375,10 @@ impl Client {
         let peer = self.peers.get_mut(key);
         let state = match peer.link.carrier() {
             Carrier::Channel => PeerState::Live,
-            Carrier::Relay if peer.link.is_stalled() => PeerState::Recovering,
-            Carrier::Relay => PeerState::Relayed,
+            Carrier::Relay if !peer.link.is_stalled() => PeerState::Relayed,
             Carrier::None if !peer.is_active() => PeerState::Offline,
-            Carrier::None if peer.was_reached => PeerState::Recovering,
-            Carrier::None => PeerState::Connecting,
+            _ if peer.was_reached => PeerState::Recovering,
+            _ => PeerState::Connecting,
         };
         if peer.state != state {
             peer.state = state;

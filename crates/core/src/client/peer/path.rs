@@ -95,7 +95,7 @@ impl Client {
     /// The connection failed or could not be made.
     pub fn connection_failed(&mut self, now: Time, key: PeerKey, generation: u32) {
         if self.is_current(key, generation) {
-            self.path_failed(now, key);
+            self.path_failed(now, key, self.config.recovery.relay);
         }
     }
 
@@ -295,10 +295,13 @@ impl Client {
         self.flush(now, key);
     }
 
-    /// Nothing comes through the path, though its channel may be of use yet: ICE is restarted, once.
-    pub(super) fn path_failed(&mut self, now: Time, key: PeerKey) {
+    /// Nothing comes through the path, though its channel may be of use yet: ICE is restarted, once. What waits goes
+    /// through the server after `relay` milliseconds.
+    pub(super) fn path_failed(&mut self, now: Time, key: PeerKey, relay: u64) {
         let restart = self.config.recovery.restart;
-        let relay = self.config.recovery.relay;
+        // Whatever it was may have cut off the server, too.
+        self.session.suspect(now);
+        self.after_session(now);
         let first = self.outranks(key);
         let releasing = self.peers.get(key).release_at.is_some();
         let direct = self.can_be_direct(key);

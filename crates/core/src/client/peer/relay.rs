@@ -18,8 +18,6 @@ impl Client {
         }
         let peer = self.peers.get_mut(key);
         peer.relay_at = None;
-        peer.outage_at = None;
-        peer.was_reached = true;
         peer.link.carry(now, Carrier::Relay);
         peer.link.watch(peer.wanted || peer.shared);
         self.flush(now, key);
@@ -59,6 +57,12 @@ impl Client {
             .get_mut(key)
             .link
             .receive(now, frame, size, &mut arrivals);
+        let peer = self.peers.get_mut(key);
+        if peer.link.carrier() == Carrier::Relay {
+            peer.was_reached = true;
+            peer.outage_at = None;
+        }
+        self.refresh(key);
         self.arrived(now, key, arrivals);
         if let Err(violation) = received {
             self.violated(now, key, violation.0);
