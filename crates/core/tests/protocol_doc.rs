@@ -93,6 +93,9 @@ fn every_limit_is_there() {
         ("held messages", limits::HELD_BYTES_IN_ALL),
         ("strangers", limits::STRANGERS),
         ("strangers", limits::STRANGERS_BYTES),
+        ("connections", limits::CONNECTIONS_PER_PEER),
+        ("connections", limits::PIECE),
+        ("connections", limits::GAPS),
     ] {
         let line = table.lines().find(|line| line.starts_with(&format!("| {words}")));
         let line = line.unwrap_or_else(|| panic!("no row for {words}"));
@@ -196,6 +199,24 @@ fn the_numbers_of_kinds_are_the_codecs() {
                 bytes: Bytes(vec![1]),
             },
             Item::Void,
+            Item::Connect {
+                number: 1,
+                label: None,
+                metadata: None,
+                ordered: true,
+                max_retransmits: None,
+            },
+            Item::Accepted { number: 1 },
+            Item::Closed {
+                ours: true,
+                number: 1,
+                reason: name(),
+            },
+            Item::Piece {
+                index: 0,
+                last: true,
+                bytes: Bytes(vec![1]),
+            },
         ],
     );
     check_kinds(

@@ -54,7 +54,9 @@ fn conversation(seed: u64, webrtc: bool, fault: impl Fn(&mut World)) -> World {
         assert_eq!(message.delivered.len(), 1, "message {index}");
     }
     for page in 0..2 {
-        assert_eq!(world.pages[page].client.kept(), 0);
+        // The questions that go through the server are confirmed by it now and then.
+        let most = if webrtc { 0 } else { 10 };
+        assert!(world.pages[page].client.kept() <= most);
     }
     world
 }
@@ -95,7 +97,12 @@ fn a_killed_server_loses_nothing_on_a_relayed_link() {
         for (page, other) in [(0, 1), (1, 0)] {
             assert_eq!(
                 world.pages[page].peer_states[&other],
-                [PeerState::Relayed, PeerState::Recovering, PeerState::Relayed]
+                [
+                    PeerState::Connecting,
+                    PeerState::Relayed,
+                    PeerState::Recovering,
+                    PeerState::Relayed
+                ]
             );
         }
     }
