@@ -5,6 +5,7 @@
 
 use js_sys::{Array, Reflect};
 use peerloom_core::Code;
+use peerloom_core::privacy::Privacy;
 use peerloom_core::wire::{Id, Media, Name, NameError, Secret, ThreadId};
 use wasm_bindgen::prelude::*;
 
@@ -94,7 +95,7 @@ pub(crate) struct ClientOptions {
     pub(crate) token: Option<Secret>,
     pub(crate) user_data: JsValue,
     pub(crate) ice_servers: JsValue,
-    pub(crate) relay_only: bool,
+    pub(crate) privacy: Privacy,
     pub(crate) timeout: u64,
 }
 
@@ -116,9 +117,9 @@ impl ClientOptions {
                 Some(servers) if Array::is_array(&servers) => servers,
                 Some(_) => return Err(invalid("iceServers", "takes an array of RTCIceServer")),
             },
-            relay_only: match options.string("privacy")?.as_deref() {
-                None | Some("all") => false,
-                Some("relay") => true,
+            privacy: match options.string("privacy")?.as_deref() {
+                None | Some("all") => Privacy::All,
+                Some("relay") => Privacy::Relay,
                 Some(_) => return Err(invalid("privacy", "is \"all\" or \"relay\"")),
             },
             timeout: options.timeout(15_000)?,

@@ -3,6 +3,7 @@
 use gloo_events::EventListener;
 use js_sys::{ArrayBuffer, Promise, Uint8Array};
 use peerloom_core::negotiation::{Command, Done};
+use peerloom_core::privacy::Privacy;
 use peerloom_core::wire::{Candidate, Description, DescriptionKind, limits};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -56,14 +57,14 @@ impl Connection {
     /// What the browser throws: a bad configuration, or too many connections.
     pub(crate) fn new(
         ice_servers: &JsValue,
-        relay_only: bool,
+        privacy: Privacy,
         on_event: impl Fn(ConnectionEvent<'_>) + Clone + 'static,
     ) -> Result<Self, JsValue> {
         let configuration = RtcConfiguration::new();
         if !ice_servers.is_undefined() {
             configuration.set_ice_servers(ice_servers);
         }
-        if relay_only {
+        if privacy == Privacy::Relay {
             configuration.set_ice_transport_policy(RtcIceTransportPolicy::Relay);
         }
         let connection = RtcPeerConnection::new_with_configuration(&configuration)?;

@@ -9,6 +9,7 @@
 //! | [`wire`] | what travels: frames, values, names, limits, and the two codecs |
 //! | [`session`] | the client's session with a server: open, heartbeat, back-off, resume |
 //! | [`negotiation`] | perfect negotiation of one `RTCPeerConnection` |
+//! | [`privacy`] | what the other side may learn of where this page is |
 //! | [`link`] | numbered, acknowledged messages to one peer, over whichever carrier there is |
 //! | [`thread`] | the client's view of threads and their members |
 //! | [`client`] | all of the client's machines put together |
@@ -22,6 +23,7 @@ pub mod hub;
 pub mod link;
 pub mod map;
 pub mod negotiation;
+pub mod privacy;
 pub mod session;
 pub mod thread;
 pub mod time;

@@ -160,7 +160,7 @@ impl Client {
         peer.generation = generation;
         peer.retry_at = None;
         peer.connection = Some(Connection {
-            negotiation: Negotiation::new(generation, polite, waits, peer.next_op),
+            negotiation: Negotiation::new(generation, polite, self.config.privacy, waits, peer.next_op),
             open: false,
             deadline: now + CONNECT_WITHIN,
         });
