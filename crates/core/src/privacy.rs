@@ -1,8 +1,9 @@
 //! What the other side may learn of where this page is. With [`Privacy::Relay`] it learns the TURN server's address and
 //! none of this machine's: whatever the browser writes into descriptions and candidates, nothing else is sent.
 //!
-//! Browsers leave out host and reflexive candidates when `iceTransportPolicy` is `relay`, but a relay candidate still names
-//! the address that the TURN server sees this machine under, and nothing makes a browser keep the other lines clean.
+//! Browsers leave out host and reflexive candidates when `iceTransportPolicy` is `relay`. A relay candidate still has a place
+//! for the address that the TURN server sees this machine under, as other lines have for others; what a browser writes
+//! there changes from one to the next.
 
 /// `privacy` of the API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
