@@ -1,7 +1,7 @@
 //! One `RTCPeerConnection` with data channel 0.
 
 use gloo_events::EventListener;
-use js_sys::{ArrayBuffer, Promise, Uint8Array};
+use js_sys::{Array, ArrayBuffer, Function, Promise, Uint8Array};
 use peerloom_core::negotiation::{Command, Done};
 use peerloom_core::privacy::Privacy;
 use peerloom_core::wire::{Candidate, Description, DescriptionKind, limits};
@@ -48,6 +48,9 @@ pub(crate) struct Connection {
     channel: RtcDataChannel,
     listeners: Vec<EventListener>,
     on_drained: Closure<dyn FnMut()>,
+    /// Ends when the connection is closed: the browser never ends what was under way then.
+    closed: Promise,
+    close: Option<Function>,
 }
 
 impl Connection {
@@ -134,11 +137,15 @@ impl Connection {
             on_event(ConnectionEvent::Received(&bytes));
             buffer.replace(bytes);
         }));
+        let mut close = None;
+        let closed = Promise::new(&mut |resolve, _| close = Some(resolve));
         Ok(Self {
             connection,
             channel,
             listeners,
             on_drained,
+            closed,
+            close,
         })
     }
 
@@ -162,6 +169,7 @@ impl Connection {
     /// Carries out a command; the future does not borrow the connection.
     pub(crate) fn execute(&self, command: Command) -> impl Future<Output = Done> + use<> {
         let connection = self.connection.clone();
+        let closed = self.closed.clone();
         async move {
             let local = matches!(command, Command::SetLocal);
             let promise = match command {
@@ -176,7 +184,7 @@ impl Connection {
                     connection.add_ice_candidate_with_opt_rtc_ice_candidate_init(Some(&init))
                 }
             };
-            match JsFuture::from(promise).await {
+            match JsFuture::from(Promise::race(&Array::of2(&promise, &closed))).await {
                 Err(thrown) => Done::Failed(error::message(&thrown)),
                 Ok(_) if !local => Done::Applied,
                 Ok(_) => match connection.local_description() {
@@ -200,6 +208,9 @@ impl Drop for Connection {
         self.channel.set_onbufferedamountlow(None);
         self.channel.close();
         self.connection.close();
+        if let Some(close) = &self.close {
+            let _ = close.call0(&JsValue::UNDEFINED);
+        }
     }
 }
 
