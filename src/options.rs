@@ -6,6 +6,7 @@
 use js_sys::{Array, Reflect};
 use peerloom_core::Code;
 use peerloom_core::client::Terms;
+use peerloom_core::privacy::Privacy;
 use peerloom_core::recovery::Recovery;
 use peerloom_core::wire::{Id, Media, Name, NameError, Secret, ThreadId};
 use wasm_bindgen::prelude::*;
@@ -177,7 +178,7 @@ pub(crate) struct ClientOptions {
     pub(crate) token: Option<Secret>,
     pub(crate) user_data: JsValue,
     pub(crate) ice_servers: JsValue,
-    pub(crate) relay_only: bool,
+    pub(crate) privacy: Privacy,
     pub(crate) timeout: u64,
     pub(crate) recovery: Recovery,
 }
@@ -200,9 +201,9 @@ impl ClientOptions {
                 Some(servers) if Array::is_array(&servers) => servers,
                 Some(_) => return Err(invalid("iceServers", "takes an array of RTCIceServer")),
             },
-            relay_only: match options.string("privacy")?.as_deref() {
-                None | Some("all") => false,
-                Some("relay") => true,
+            privacy: match options.string("privacy")?.as_deref() {
+                None | Some("all") => Privacy::All,
+                Some("relay") => Privacy::Relay,
                 Some(_) => return Err(invalid("privacy", "is \"all\" or \"relay\"")),
             },
             timeout: options.timeout(15_000)?,

@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use peerloom_core::client::{Channel, Client, Config, Output};
+use peerloom_core::privacy::Privacy;
 use peerloom_core::time::Time;
 use peerloom_core::wire::codec::{self, Codec};
 use peerloom_core::wire::{ClientFrame, Id, Instance, Secret, ServerFrame, Welcome};
@@ -14,6 +15,7 @@ fn online() -> Option<Client> {
         instance: Instance(1),
         user_data: None,
         webrtc: true,
+        privacy: Privacy::Relay,
         codec: Codec::Binary,
         timeout: 1_000,
         recovery: peerloom_core::recovery::Recovery::default(),

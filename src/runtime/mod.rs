@@ -20,6 +20,7 @@ use peerloom_core::Code;
 use peerloom_core::client::{Client, Config, ConnectionKey, Output, PeerKey, Terms};
 use peerloom_core::link::Receipt;
 use peerloom_core::map::Map;
+use peerloom_core::privacy::Privacy;
 use peerloom_core::time::Time;
 use peerloom_core::wire::codec::Codec;
 use peerloom_core::wire::{Instance, Name, Secret, ThreadId};
@@ -86,7 +87,7 @@ pub(crate) struct Runtime {
     early_socket: Cell<Option<web_sys::WebSocket>>,
     ice_servers: RefCell<JsValue>,
     ice_servers_given: bool,
-    relay_only: bool,
+    privacy: Privacy,
     socket: RefCell<Option<Socket>>,
     connections: RefCell<Map<PeerKey, (u32, Connection)>>,
     deferreds: Deferreds,
@@ -117,6 +118,7 @@ impl Runtime {
             instance: Instance(u64::from_le_bytes(web::random()) >> 11),
             user_data: value::user_data(&options.user_data)?,
             webrtc: web::has_global("RTCPeerConnection"),
+            privacy: options.privacy,
             codec: Codec::Binary,
             timeout: options.timeout,
             recovery: options.recovery,
@@ -134,7 +136,7 @@ impl Runtime {
             early_socket: Cell::new(socket),
             ice_servers_given: !options.ice_servers.is_undefined(),
             ice_servers: RefCell::new(options.ice_servers),
-            relay_only: options.relay_only,
+            privacy: options.privacy,
             socket: RefCell::default(),
             connections: RefCell::default(),
             deferreds: Deferreds::new(),

@@ -186,7 +186,7 @@ impl Runtime {
             return;
         }
         let this = self.this.clone();
-        let connection = Connection::new(&self.ice_servers.borrow(), self.relay_only, move |event| {
+        let connection = Connection::new(&self.ice_servers.borrow(), self.privacy, move |event| {
             if let Some(this) = this.upgrade() {
                 this.connection_event(key, generation, event);
             }

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use gloo_events::EventListener;
-use js_sys::{ArrayBuffer, Promise, Uint8Array};
+use js_sys::{Array, ArrayBuffer, Function, Promise, Uint8Array};
 use peerloom_core::client::{Channel, Number, Terms};
 use peerloom_core::map::Map;
 use peerloom_core::negotiation::{Command, Done};
+use peerloom_core::privacy::Privacy;
 use peerloom_core::wire::{Candidate, Description, DescriptionKind, limits};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -140,6 +141,9 @@ pub(crate) struct Connection {
     link: Lane,
     lanes: RefCell<Map<Number, Lane>>,
     on_event: OnEvent,
+    /// Ends when the connection is closed: the browser never ends what was under way then.
+    closed: Promise,
+    close: Option<Function>,
 }
 
 impl Connection {
@@ -149,7 +153,7 @@ impl Connection {
     /// What the browser throws: a bad configuration, or too many connections.
     pub(crate) fn new(
         ice_servers: &JsValue,
-        relay_only: bool,
+        privacy: Privacy,
         on_event: impl Fn(ConnectionEvent<'_>) + 'static,
     ) -> Result<Self, JsValue> {
         let on_event: OnEvent = Rc::new(on_event);
@@ -157,7 +161,7 @@ impl Connection {
         if !ice_servers.is_undefined() {
             configuration.set_ice_servers(ice_servers);
         }
-        if relay_only {
+        if privacy == Privacy::Relay {
             configuration.set_ice_transport_policy(RtcIceTransportPolicy::Relay);
         }
         let connection = RtcPeerConnection::new_with_configuration(&configuration)?;
@@ -196,12 +200,16 @@ impl Connection {
             let channel = event.unchecked_ref::<RtcDataChannelEvent>().channel();
             listen(ConnectionEvent::Incoming(channel));
         }));
+        let mut close = None;
+        let closed = Promise::new(&mut |resolve, _| close = Some(resolve));
         Ok(Self {
             connection,
             listeners,
             link,
             lanes: RefCell::default(),
             on_event,
+            closed,
+            close,
         })
     }
 
@@ -275,6 +283,7 @@ impl Connection {
     /// Carries out a command; the future does not borrow the connection.
     pub(crate) fn execute(&self, command: Command) -> impl Future<Output = Done> + use<> {
         let connection = self.connection.clone();
+        let closed = self.closed.clone();
         async move {
             let local = matches!(command, Command::SetLocal);
             let promise = match command {
@@ -289,7 +298,7 @@ impl Connection {
                     connection.add_ice_candidate_with_opt_rtc_ice_candidate_init(Some(&init))
                 }
             };
-            match JsFuture::from(promise).await {
+            match JsFuture::from(Promise::race(&Array::of2(&promise, &closed))).await {
                 Err(thrown) => Done::Failed(error::message(&thrown)),
                 Ok(_) if !local => Done::Applied,
                 Ok(_) => match connection.local_description() {
@@ -312,6 +321,9 @@ impl Drop for Connection {
         self.listeners.clear();
         self.lanes.take();
         self.connection.close();
+        if let Some(close) = &self.close {
+            let _ = close.call0(&JsValue::UNDEFINED);
+        }
     }
 }
 

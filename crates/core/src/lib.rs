@@ -10,6 +10,7 @@
 //! | [`session`] | the client's session with a server: open, heartbeat, back-off, resume |
 //! | [`recovery`] | when each step of recovery is tried |
 //! | [`negotiation`] | perfect negotiation of one `RTCPeerConnection` |
+//! | [`privacy`] | what the other side may learn of where this page is |
 //! | [`link`] | numbered, acknowledged messages to one peer, over whichever carrier there is |
 //! | [`thread`] | the client's view of threads and their members |
 //! | [`client`] | all of the client's machines put together |
@@ -23,6 +24,7 @@ pub mod hub;
 pub mod link;
 pub mod map;
 pub mod negotiation;
+pub mod privacy;
 pub mod recovery;
 pub mod session;
 pub mod thread;

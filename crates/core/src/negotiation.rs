@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 
+use crate::privacy::Privacy;
 use crate::wire::{Candidate, Description, DescriptionKind, Signal, limits};
 
 /// Numbers one browser call, so that a late answer is told from the awaited one.
@@ -68,6 +69,7 @@ enum Doing {
 pub struct Negotiation {
     generation: u32,
     polite: bool,
+    privacy: Privacy,
     /// The other side is to make the first offer.
     waits: bool,
     state: State,
@@ -91,10 +93,11 @@ impl Negotiation {
     /// For a connection just made. `op` is the first number for its commands; `waits` says that the other side makes the
     /// first offer.
     #[must_use]
-    pub fn new(generation: u32, polite: bool, waits: bool, op: Op) -> Self {
+    pub fn new(generation: u32, polite: bool, privacy: Privacy, waits: bool, op: Op) -> Self {
         Self {
             generation,
             polite,
+            privacy,
             waits,
             state: State::Stable,
             doing: None,
@@ -139,7 +142,11 @@ impl Negotiation {
     }
 
     /// The browser's `icecandidate`.
-    pub fn local_candidate(&mut self, candidate: Candidate) {
+    pub fn local_candidate(&mut self, mut candidate: Candidate) {
+        let Some(line) = self.privacy.candidate(candidate.candidate) else {
+            return;
+        };
+        candidate.candidate = line;
         let lines = [
             Some(&candidate.candidate),
             candidate.mid.as_ref(),
@@ -219,7 +226,8 @@ impl Negotiation {
         self.waits = false;
     }
 
-    fn describe(&mut self, exchange: u32, description: Description) {
+    fn describe(&mut self, exchange: u32, mut description: Description) {
+        description.sdp = self.privacy.description(description.sdp);
         if description.sdp.len() > limits::SDP {
             self.steps
                 .push_back(Step::Broken("the description is over 32 KiB".into()));

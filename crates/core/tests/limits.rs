@@ -6,6 +6,7 @@ mod rig;
 use peerloom_core::client::{ClientState, Event};
 use peerloom_core::link::{Carrier, Encoded, Link};
 use peerloom_core::negotiation::Command;
+use peerloom_core::privacy::Privacy;
 use peerloom_core::time::Time;
 use peerloom_core::wire::codec::{self, Codec, DecodeError};
 use peerloom_core::wire::{
@@ -249,6 +250,7 @@ fn online_in_json() -> Rig {
         instance: Instance(1),
         user_data: None,
         webrtc: true,
+        privacy: Privacy::All,
         codec: Codec::Json,
         timeout: 10_000,
         recovery: peerloom_core::recovery::Recovery::default(),

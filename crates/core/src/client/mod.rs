@@ -20,6 +20,7 @@ pub use peer::{PeerKey, PeerState};
 use crate::error::{Code, Error};
 use crate::link::{Encoded, Receipt};
 use crate::map::Map;
+use crate::privacy::Privacy;
 use crate::recovery::Recovery;
 use crate::session::{Identity, Session, SessionOutput, SessionState};
 use crate::thread::Threads;
@@ -45,6 +46,8 @@ pub struct Config {
     pub user_data: Option<JsonText>,
     /// Whether the browser can make direct links.
     pub webrtc: bool,
+    /// What others may learn of where this page is.
+    pub privacy: Privacy,
     /// How frames are encoded towards the server.
     pub codec: Codec,
     /// Milliseconds that the first open may take.

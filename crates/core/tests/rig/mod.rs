@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 use peerloom_core::client::{Channel, Client, Config, Event, Output, PeerKey};
+use peerloom_core::privacy::Privacy;
 use peerloom_core::time::Time;
 use peerloom_core::wire::codec::{self, Codec};
 use peerloom_core::wire::{
@@ -76,6 +77,7 @@ impl Rig {
                 instance: Instance(1 << 52),
                 user_data: None,
                 webrtc: true,
+                privacy: Privacy::All,
                 codec,
                 timeout: 10_000,
                 recovery: peerloom_core::recovery::Recovery::default(),

@@ -262,7 +262,7 @@ impl Client {
         peer.generation = generation;
         peer.retry_at = None;
         peer.path = Some(Path {
-            negotiation: Negotiation::new(generation, polite, waits, peer.next_op),
+            negotiation: Negotiation::new(generation, polite, self.config.privacy, waits, peer.next_op),
             stage: Stage::Making(now + CONNECT_WITHIN),
         });
         // Numbers of browser calls are never used twice for one peer.

@@ -122,6 +122,9 @@ impl Default for PageOptions {
     }
 }
 
+/// A message that has come in part: by index, whether it is the last one, and its content.
+type Pieces = BTreeMap<u32, (bool, Vec<u8>)>;
+
 #[derive(Debug)]
 enum Call {
     Open,
@@ -154,7 +157,7 @@ pub struct Page {
     pub open: Vec<ConnectionKey>,
     labels: BTreeMap<ConnectionKey, Name>,
     /// Messages of connections that have come in part.
-    pieces: BTreeMap<(ConnectionKey, u64), BTreeMap<u32, (bool, Vec<u8>)>>,
+    pieces: BTreeMap<(ConnectionKey, u64), Pieces>,
     /// It was closed, and is not to come back.
     pub finished: bool,
     /// It went away without closing, and has not come back yet.

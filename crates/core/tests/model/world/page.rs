@@ -43,6 +43,7 @@ impl World {
             instance,
             user_data: None,
             webrtc: options.webrtc,
+            privacy: peerloom_core::privacy::Privacy::All,
             codec: options.codec,
             timeout: 15_000,
             recovery: Recovery::default(),
