@@ -10,6 +10,7 @@ const SENDS = 200_000;
 /** How often each thing is done. The full 10,000 take minutes, for the server lets one address open 50 clients a second. */
 const CLIENTS = Number(process.env.PEERLOOM_CLIENTS ?? 900);
 const LINKS = Number(process.env.PEERLOOM_LINKS ?? 200);
+const CONNECTIONS = Number(process.env.PEERLOOM_CONNECTIONS ?? 10_000);
 const VISITORS = Number(process.env.PEERLOOM_VISITORS ?? 1000);
 
 /** Gets hold of the wasm's memory, before there is one: the package keeps it to itself. */
@@ -174,6 +175,36 @@ scene("links that are made and closed leave nothing behind", single, async ([ali
   // Chromium sometimes keeps some for its own task of telling that their state has changed.
   assert(connections < 20, `${connections} connections are still alive`);
   assert.deepEqual(others, { RTCDataChannel: 0, WebSocket: 0 });
+});
+
+scene("connections that are made and closed leave nothing behind", single, async ([alice], _server, context) => {
+  await alice.run(watchMemory);
+  await alice.run(async () => {
+    globalThis.one = await sdk.connect();
+    globalThis.two = await sdk.connect();
+    globalThis.heard = 0;
+    two.on("connection", (connection) => {
+      connection.on("message", () => (heard += 1));
+      connection.accept();
+    });
+    await one.peer(two.id).send("hello");
+    await reach(one.peer(two.id), "live");
+  });
+  const cycles = async (count) => {
+    const peer = one.peer(two.id);
+    const cycle = async (n) => {
+      const connection = peer.connect({ label: `${n}`, ordered: n % 2 === 0 });
+      await connection.send({ n });
+      await connection.close();
+    };
+    for (let n = 0; n < count; n += 10) await Promise.all(Array.from({ length: 10 }, (_, index) => cycle(n + index)));
+  };
+  const grown = await growth(alice, CONNECTIONS, (count) => alice.run(cycles, count), context, "connections");
+  assertLittle(grown, CONNECTIONS);
+  assert.equal(await alice.run(() => heard), CONNECTIONS * 1.1);
+  // Channel 0 at both ends.
+  const { RTCDataChannel } = await alive(alice);
+  assert(RTCDataChannel <= 4, `${RTCDataChannel} channels are still alive`);
 });
 
 /** Comes into the lobby, by plain JSON and from one of many addresses, and goes. */
