@@ -225,26 +225,31 @@ impl Link {
             return Err(Violation("frame over 64 KiB"));
         }
         match codec::decode::<LinkFrame>(bytes) {
-            Ok(frame) => self.receive(now, frame, bytes.len(), arrivals),
+            Ok(frame) => self.receive(now, Carrier::Channel, frame, bytes.len(), arrivals),
             Err(codec::DecodeError::Unknown) => Ok(()),
             Err(codec::DecodeError::Malformed) => Err(Violation("not a link frame")),
         }
     }
 
-    /// Takes in one frame of about `size` bytes.
+    /// Takes in one frame of about `size` bytes that came `over` a carrier, which need not be the present one: what the
+    /// server brings says nothing about the channel.
     ///
     /// # Errors
     /// [`Violation`]: against the rules.
     pub fn receive(
         &mut self,
         now: Time,
+        over: Carrier,
         frame: LinkFrame,
         size: usize,
         arrivals: &mut Vec<Arrival>,
     ) -> Result<(), Violation> {
-        self.heard_at = now;
-        let asked_at = self.ping_at.take();
-        self.stalled = false;
+        let mut asked_at = None;
+        if over == self.carrier {
+            self.heard_at = now;
+            asked_at = self.ping_at.take();
+            self.stalled = false;
+        }
         match frame {
             LinkFrame::Data { header, items } => {
                 self.confirm(now, header.acknowledged, arrivals)?;

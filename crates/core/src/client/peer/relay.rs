@@ -56,7 +56,7 @@ impl Client {
             .peers
             .get_mut(key)
             .link
-            .receive(now, frame, size, &mut arrivals);
+            .receive(now, Carrier::Relay, frame, size, &mut arrivals);
         let peer = self.peers.get_mut(key);
         if peer.link.carrier() == Carrier::Relay {
             peer.was_reached = true;
