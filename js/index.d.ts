@@ -9,7 +9,8 @@ export type Json = string | number | boolean | null | readonly Json[] | { readon
 
 /**
  * What a message may carry: a string, a JSON value, an ArrayBuffer or one of its views, a Blob, Date, Map, Set, BigInt,
- * `undefined`, at any depth up to 64. At most 16 MiB in all. Anything else rejects with `invalid_data` at `send`.
+ * `undefined`, at any depth up to 64. At most 16 MiB in all; 1 GiB over a {@link Connection}. Anything else rejects with
+ * `invalid_data` at `send`. A File arrives as a Blob, without its name and date.
  */
 export type Data =
   | string

@@ -1,6 +1,9 @@
 // Nothing of the contract is `any`, which would accept everything without a word. Compiled, never run.
 
-import type { Client, ClientEvents, ClientOptions, Data, ErrorCode, Json, Member, Peer, PeerEvents, PeerloomError, RequestOptions, Supported, Thread, ThreadEvents } from "peerloom";
+import type {
+  Client, ClientEvents, ClientOptions, Connection, ConnectionEvents, ConnectOptions, Data, Diagnosis, DiagnosisCheck, ErrorCode, Json, Member,
+  Peer, PeerEvents, PeerloomError, Recovery, RequestOptions, Stats, StatsCandidate, Supported, Thread, ThreadEvents,
+} from "peerloom";
 import type { connect, init } from "peerloom";
 
 type IsAny<T> = 0 extends 1 & T ? true : false;
@@ -13,10 +16,18 @@ export type Checks = [
   None<AnyIn<Client>>,
   None<AnyIn<ClientEvents>>,
   None<AnyIn<ClientOptions>>,
+  None<AnyIn<Connection>>,
+  None<AnyIn<ConnectionEvents>>,
+  None<AnyIn<ConnectOptions>>,
+  None<AnyIn<Diagnosis>>,
+  None<AnyIn<DiagnosisCheck>>,
   None<AnyIn<Member>>,
   None<AnyIn<Peer>>,
   None<AnyIn<PeerEvents>>,
+  None<AnyIn<Recovery>>,
   None<AnyIn<RequestOptions>>,
+  None<AnyIn<Stats>>,
+  None<AnyIn<StatsCandidate>>,
   None<AnyIn<Supported>>,
   None<AnyIn<Thread>>,
   None<AnyIn<ThreadEvents>>,

@@ -1,8 +1,11 @@
 // The TypeScript contract as a page's author uses it. It is compiled, not run; each `@ts-expect-error` is a mistake that
 // the types must catch.
 
-import { Client, connect, init, Peer, PeerloomError, Thread } from "peerloom";
-import type { ClientState, Data, Diagnosis, DiagnosisCheck, DiagnosisName, ErrorCode, Json, LeaveReason, Member, PeerState } from "peerloom";
+import { Client, connect, Connection, init, Peer, PeerloomError, Thread } from "peerloom";
+import type {
+  ClientState, ConnectionEvents, ConnectionState, ConnectOptions, Data, Diagnosis, DiagnosisCheck, DiagnosisName, Emitter, ErrorCode, Fault,
+  Json, LeaveReason, Member, PeerState, Recovery, Stats, StatsCandidate,
+} from "peerloom";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 type IsAny<T> = 0 extends 1 & T ? true : false;
@@ -10,6 +13,17 @@ const yes = <_T extends true>(): void => {};
 
 yes<Equal<Client["state"], ClientState>>();
 yes<Equal<Peer["state"], PeerState>>();
+yes<Equal<Connection["state"], ConnectionState>>();
+yes<Equal<ConnectionState, "connecting" | "open" | "closing" | "closed">>();
+yes<Equal<ConnectionEvents["close"]["reason"], string>>();
+yes<Equal<ConnectionEvents["message"], Data>>();
+yes<Equal<Stats["state"], PeerState>>();
+yes<Equal<Stats["path"], "direct" | "turn" | "server" | null>>();
+yes<Equal<Stats["quality"], "good" | "fair" | "poor" | "none">>();
+yes<Equal<(typeof Client.faults)[number], Fault>>();
+yes<Equal<Parameters<Client["simulate"]>[0], Fault>>();
+yes<Equal<Connection extends Emitter<ConnectionEvents> ? true : false, true>>();
+yes<"backlog_full" extends ErrorCode ? true : false>();
 yes<Equal<IsAny<Member["userData"]>, false>>();
 yes<Equal<IsAny<Parameters<Peer["send"]>[0]>, false>>();
 yes<Equal<IsAny<PeerloomError["cause"]>, false>>();
@@ -28,6 +42,7 @@ export async function page(): Promise<void> {
     iceServers: [{ urls: "stun:example.org" }],
     privacy: "relay",
     timeout: 5000,
+    recovery: { server: [0, 500, 2000], direct: [0, 1000], restart: 3000, relay: 1000, outage: 30_000 },
   });
   const supported: boolean = Client.supported.webrtc && Client.supported.dataChannels;
 
@@ -74,6 +89,45 @@ export async function page(): Promise<void> {
   peer.on("update", (updated) => updated.userData);
   for (const known of client.peers.values()) known.id;
   for (const joined of client.threads.values()) joined.link;
+
+  const options: ConnectOptions = { label: "board", metadata: { colour: "red" }, ordered: false, maxRetransmits: 0 };
+  const asked: Connection = peer.connect(options);
+  const plain: Connection = peer.connect();
+  asked.on("open", (opened) => opened.send("first"));
+  asked.on("message", (data) => (typeof data === "string" ? data.length : 0));
+  asked.on("drain", (drained) => drained.bufferedAmount.toFixed());
+  asked.once("close", ({ reason }) => reason.toUpperCase());
+  asked.on("error", (error) => error.code);
+  asked.off("message");
+  const about: [string, Json | undefined, boolean, number | undefined, Peer] = [asked.label, asked.metadata, asked.ordered, asked.maxRetransmits, asked.peer];
+  const from = client.on("connection", (connection) => {
+    if (connection.label === "board" && connection.state === "connecting") connection.accept();
+    else connection.reject("not now");
+    if (connection.peer.id === "mallory") connection.reject();
+  });
+  from();
+  const sent: Promise<void> = plain.send({ bytes: new Uint8Array(3), file: new File(["text"], "name.txt") });
+  const closed: Promise<void> = plain.close("that is all");
+  await Promise.all([sent, closed, asked.close()]);
+
+  const stats: Stats = await peer.stats();
+  const sides: (StatsCandidate | null)[] = [stats.local, stats.remote];
+  const milliseconds: number = (stats.roundTrip ?? 0) + (stats.loss ?? 0);
+  const numbers: number[] = [stats.rate.sent, stats.rate.received, stats.bytes.sent, stats.bytes.received, stats.waiting];
+  for (const side of sides) if (side?.type === "relay") side.protocol.toUpperCase();
+  if (stats.path === "turn" && stats.quality === "poor") `${milliseconds} ${numbers.join()} ${about.join()}`;
+
+  const patience: Recovery = { outage: 5 * 60_000 };
+  await new Client({ recovery: patience }).open();
+  for (const fault of Client.faults) await client.simulate(fault, { duration: 1000 });
+  const over: Promise<void> = client.simulate("link_rebuild");
+  await over;
+  await peer.send("text").catch((error: unknown) => {
+    if (!(error instanceof PeerloomError) || error.code !== "backlog_full") throw error;
+    const unconfirmed: readonly string[] = error.peers ?? [];
+    return unconfirmed.join();
+  });
+
   const onProgress = ({ name, status, cause, remedy }: DiagnosisCheck): string => `${name} ${status} ${cause} ${remedy}`;
   const diagnosis: Diagnosis = await client.diagnose({ media: true, timeout: 1000, signal: new AbortController().signal, onProgress });
   const failed: DiagnosisName[] = diagnosis.checks.filter(({ status }) => status === "failed").map(({ name }) => name);
@@ -88,7 +142,7 @@ export async function page(): Promise<void> {
   }
 }
 
-export function mistakes(client: Client, peer: Peer, thread: Thread, json: Json): void {
+export function mistakes(client: Client, peer: Peer, thread: Thread, connection: Connection, stats: Stats, json: Json): void {
   // @ts-expect-error an event that there is not
   client.on("mesage", () => {});
   // @ts-expect-error a listener that wants something else
@@ -111,8 +165,44 @@ export function mistakes(client: Client, peer: Peer, thread: Thread, json: Json)
   new Peer();
   // @ts-expect-error threads come from a client
   new Thread();
+  // @ts-expect-error connections come from a peer
+  new Connection();
   // @ts-expect-error read only
   client.id = "mallory";
+  // @ts-expect-error the other side said what it is for
+  connection.label = "mine";
+  // @ts-expect-error an event that there is not
+  connection.on("data", () => {});
+  // @ts-expect-error what comes is the data itself
+  connection.on("message", ({ data }: { data: string }) => data);
+  // @ts-expect-error connections come to the client
+  peer.on("connection", () => {});
+  // @ts-expect-error nothing else can be sent over a connection
+  void connection.send(() => {});
+  // @ts-expect-error a reason is text
+  connection.reject(404);
+  // @ts-expect-error accepting takes nothing
+  connection.accept({ ordered: true });
+  // @ts-expect-error there is no such option
+  peer.connect({ reliable: true });
+  // @ts-expect-error how often is a number
+  peer.connect({ maxRetransmits: "never" });
+  // @ts-expect-error metadata is JSON
+  peer.connect({ metadata: new Map() });
+  // @ts-expect-error there is no such fault
+  void client.simulate("earthquake");
+  // @ts-expect-error a duration is in milliseconds
+  void client.simulate("sleep", { duration: "5 s" });
+  // @ts-expect-error the list of faults is fixed
+  Client.faults.push("offline");
+  // @ts-expect-error several waits
+  new Client({ recovery: { server: 1000 } });
+  // @ts-expect-error there is no such step
+  new Client({ recovery: { rebuild: 1000 } });
+  // @ts-expect-error it may not be known
+  const trip: number = stats.roundTrip;
+  // @ts-expect-error a measurement is what it was
+  stats.bytes.sent = 0;
   // @ts-expect-error codes are known
   const wrong: ErrorCode = "id_token";
   // @ts-expect-error what came is not known until it was looked at
