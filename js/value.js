@@ -5,6 +5,8 @@
 const DEPTH = 64;
 /** Buffers and Blobs in one message. */
 const PARTS = 65_536;
+/** Bytes of one message of a connection. */
+const MESSAGE = 2 ** 30;
 /** Reading digits takes the square of their number in some browsers. */
 const DIGITS = 65_536;
 // The first of them is not in every browser yet.
@@ -14,6 +16,10 @@ const VIEWS = new Map(
 );
 
 class Refused extends Error {}
+
+class TooLarge extends Error {
+  code = "too_large";
+}
 
 function refuse(what, path) {
   throw new Refused(path ? `${what} at ${path}` : what);
@@ -206,6 +212,7 @@ export class Flat {
   constructor(...parts) {
     this.#parts = parts;
     this.length = parts.reduce((sum, part) => sum + part.length, 0);
+    if (this.length > MESSAGE) throw new TooLarge(`${this.length} bytes; a connection takes ${MESSAGE}`);
   }
 
   take(most) {
@@ -233,7 +240,7 @@ export function flatten(value) {
   const packed = pack(value);
   if (typeof packed === "string") return encode(JSON_TEXT, packed);
   if (packed instanceof Uint8Array) return new Flat(Uint8Array.of(BYTES), packed.slice());
-  if (packed.parts.length > PARTS) return refuse(`more than ${PARTS} buffers and Blobs`);
+  if (packed.parts.length > PARTS) throw new TooLarge(`${packed.parts.length} buffers and Blobs; there may be ${PARTS} in a message`);
   if (packed.pending) return fill(packed).then(flattenRich);
   return flattenRich({ json: packed.json, parts: packed.parts.map((part) => part.slice()) });
 }

@@ -35,6 +35,13 @@ struct Job {
     reject: Function,
 }
 
+/// A close that waits for what was sent before it.
+struct Closing {
+    reason: Name,
+    resolve: Function,
+    reject: Function,
+}
+
 /// A message on its way in.
 #[derive(Default)]
 struct Assembly {
@@ -64,7 +71,9 @@ pub(crate) struct ConnectionSeat {
     /// The page is owed a `drain`.
     was_full: Cell<bool>,
     /// Why it is closed as soon as everything was handed over.
-    closing: RefCell<Option<(Name, Function)>>,
+    closing: RefCell<Option<Closing>>,
+    /// What `close` returned, for those who call it again.
+    ending: RefCell<Option<Promise>>,
     assemblies: RefCell<Map<u64, Assembly>>,
 }
 
@@ -84,6 +93,7 @@ impl ConnectionSeat {
             reads: Cell::new(false),
             was_full: Cell::new(false),
             closing: RefCell::default(),
+            ending: RefCell::default(),
             assemblies: RefCell::default(),
         });
         let wrapper = Connection {
@@ -133,18 +143,24 @@ impl ConnectionSeat {
         }
     }
 
-    /// It is over.
-    pub(crate) fn ended(&self, reason: &str) {
+    /// It is over; `code` says whether either side closed it, or what else became of it.
+    pub(crate) fn ended(&self, code: Code, reason: &str) {
         self.state.set("closed");
         self.assemblies.take();
         let id = self
             .runtime
             .upgrade()
             .and_then(|runtime| runtime.look(|core| core.peer_id(self.key.peer).clone()));
-        let error = id.map_or_else(|| Code::Closed.into(), |id| Error::about(Code::Closed, &id));
-        self.give_up(&error::from_core(&error));
-        if let Some((_, resolve)) = self.closing.take() {
-            let _ = resolve.call0(&JsValue::UNDEFINED);
+        let error = id.map_or_else(|| code.into(), |id| Error::about(code, &id));
+        let error = error::from_core(&error);
+        let undelivered = !self.jobs.borrow().is_empty();
+        self.give_up(&error);
+        if let Some(closing) = self.closing.take() {
+            let _ = if undelivered {
+                closing.reject.call1(&JsValue::UNDEFINED, &error)
+            } else {
+                closing.resolve.call0(&JsValue::UNDEFINED)
+            };
         }
         self.listeners.emit("close", &events::closed(reason));
         self.listeners.clear();
@@ -242,9 +258,9 @@ impl ConnectionSeat {
 
     /// Everything was handed over: closes it, if that is what the page wants.
     fn finish(&self, runtime: &Runtime) {
-        if let Some((reason, resolve)) = self.closing.take() {
-            let closed = runtime.call(|core, now| core.close_connection(now, self.key, reason));
-            let _ = resolve.call1(&JsValue::UNDEFINED, &closed);
+        if let Some(closing) = self.closing.take() {
+            let closed = runtime.call(|core, now| core.close_connection(now, self.key, closing.reason));
+            let _ = closing.resolve.call1(&JsValue::UNDEFINED, &closed);
         }
     }
 
@@ -330,16 +346,24 @@ impl ConnectionSeat {
     }
 
     fn close(self: &Rc<Self>, reason: Name) -> Promise {
-        if self.is_closed() || self.closing.borrow().is_some() {
+        if let Some(ending) = &*self.ending.borrow() {
+            return ending.clone();
+        }
+        if self.is_closed() {
             return Promise::resolve(&JsValue::UNDEFINED);
         }
         let Some(runtime) = self.runtime.upgrade() else {
             return Promise::resolve(&JsValue::UNDEFINED);
         };
         let mut reason = Some(reason);
-        let promise = Promise::new(&mut |resolve, _| {
-            *self.closing.borrow_mut() = reason.take().map(|reason| (reason, resolve));
+        let promise = Promise::new(&mut |resolve, reject| {
+            *self.closing.borrow_mut() = reason.take().map(|reason| Closing {
+                reason,
+                resolve,
+                reject,
+            });
         });
+        *self.ending.borrow_mut() = Some(promise.clone());
         if self.state.get() == "connecting" && self.jobs.borrow().is_empty() {
             self.finish(&runtime);
         } else if self.state.get() == "open" {

@@ -130,15 +130,23 @@ pub(crate) fn flatten(value: &JsValue) -> Result<Flattened, JsValue> {
     match flatten_js(value) {
         Ok(flat) if flat.is_instance_of::<Promise>() => Ok(Flattened::Pending(flat.unchecked_into())),
         Ok(flat) => Ok(Flattened::Ready(flat.unchecked_into())),
-        Err(thrown) => Err(error::new(Code::InvalidData, &error::message(&thrown))),
+        Err(thrown) => Err(refused(&thrown)),
     }
+}
+
+fn refused(thrown: &JsValue) -> JsValue {
+    let code = match get(thrown, "code").as_string().as_deref() {
+        Some("too_large") => Code::TooLarge,
+        _ => Code::InvalidData,
+    };
+    error::new(code, &error::message(thrown))
 }
 
 /// Waits for Blobs to be read.
 pub(crate) async fn flattened(promise: Promise) -> Result<Flat, JsValue> {
     match JsFuture::from(promise).await {
         Ok(flat) => Ok(flat.unchecked_into()),
-        Err(thrown) => Err(error::caused(Code::InvalidData, thrown)),
+        Err(thrown) => Err(refused(&thrown)),
     }
 }
 

@@ -56,10 +56,10 @@ impl Runtime {
             Event::ConnectionRoom(key) => self.with_connection(key, ConnectionSeat::has_room),
             Event::ConnectionPiece(key, piece) => self.with_connection(key, |seat| seat.received(&piece)),
             Event::ConnectionError(key, error) => self.with_connection(key, |seat| seat.failed(&error)),
-            Event::ConnectionClosed(key, reason) => {
+            Event::ConnectionClosed(key, code, reason) => {
                 let seat = self.sessions.borrow_mut().remove(&key);
                 if let Some(seat) = seat {
-                    seat.ended(&reason);
+                    seat.ended(code, &reason);
                 }
             }
             Event::Error(error) => self.report(&error),

@@ -163,8 +163,12 @@ scenes("a reliable connection goes on over a rebuilt link, and through the serve
 });
 
 scene("bad arguments are refused", { kinds: ["chromium"], names: ["alice"] }, async ([alice]) => {
-  const codes = await alice.run(async () => {
+  const unknown = await alice.run(async () => {
     await online("alice");
+    return [(await refusal(() => client.simulate("no such thing"))).detail, [...sdk.Client.faults].join(", ")];
+  });
+  assert.equal(unknown[0], `there is no fault "no such thing"; there are ${unknown[1]}`);
+  const codes = await alice.run(async () => {
     const peer = client.peer("bob");
     const calls = [
       () => peer.connect(7),

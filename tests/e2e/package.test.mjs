@@ -31,7 +31,7 @@ test("importing needs no browser, and every name is there", () => {
     return stdout.trim().split("\n");
   };
   const [imported, opened] = run(script).map((line) => JSON.parse(line));
-  assert.deepEqual(imported.names, ["Client", "Peer", "PeerloomError", "Thread", "connect", "init"]);
+  assert.deepEqual(imported.names, ["Client", "Connection", "Peer", "PeerloomError", "Thread", "connect", "init"]);
   const { webAssembly, webSocket, ...browserOnly } = imported.supported;
   assert.equal(webAssembly, true);
   assert.equal(typeof webSocket, "boolean");

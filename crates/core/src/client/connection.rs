@@ -133,6 +133,10 @@ impl Connection {
         self.stream.owes()
     }
 
+    pub(super) fn is_settled(&self) -> bool {
+        self.stream.is_settled()
+    }
+
     pub(super) fn waiting(&self) -> usize {
         self.stream.outbox_bytes()
     }
@@ -214,6 +218,7 @@ impl Client {
                     receipt.into_iter().for_each(|receipt| self.settle(receipt));
                 } else {
                     connection.stream.send(now, index, last, bytes, receipt);
+                    self.await_path(now, key.peer);
                     self.flush_connection(key);
                 }
             }
@@ -663,7 +668,7 @@ impl Client {
             _ => {}
         }
         self.close_channel(key);
-        self.event(Event::ConnectionClosed(key, reason.into()));
+        self.event(Event::ConnectionClosed(key, code, reason.into()));
     }
 
     fn close_channel(&mut self, key: ConnectionKey) {

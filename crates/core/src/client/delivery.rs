@@ -299,7 +299,11 @@ impl Client {
         for name in late {
             if let Some(lookup) = self.peers.lookups.remove(&name) {
                 let detail = format!("nobody could say for a minute where {name} is");
-                self.lookup_failed(lookup, &Error::new(Code::Timeout, detail));
+                let error = Error {
+                    peers: vec![Id::from(&name)],
+                    ..Error::new(Code::Timeout, detail)
+                };
+                self.lookup_failed(lookup, &error);
             }
         }
     }
@@ -334,7 +338,7 @@ impl Client {
         let own = self.id().cloned();
         peers.retain(|peer| Some(&peer.id) != own.as_ref());
         if peers.is_empty() {
-            let error = Error::new(Code::PeerUnavailable, name.as_str());
+            let error = Error::about(Code::PeerUnavailable, &Id::from(&name));
             self.lookup_failed(lookup, &error);
             return;
         }
@@ -363,7 +367,7 @@ impl Client {
                     self.send_encoded(now, key, &message, Some(receipt));
                 }
                 Waiting::SendPeer(_, _, receipt) => {
-                    self.fail(receipt, Error::new(Code::PeerUnavailable, name.as_str()));
+                    self.fail(receipt, Error::about(Code::PeerUnavailable, &Id::from(&name)));
                 }
                 Waiting::Absent(key) if by_id => self.returned(now, key),
                 Waiting::Absent(_) => {}

@@ -1,7 +1,7 @@
 //! What a client says: events for the page, and work for its run loop.
 
 use super::{Channel, ConnectionKey, PeerKey, PeerState, Terms};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::link::{Piece, Receipt};
 use crate::negotiation::{Command, Op};
 use crate::thread::Change;
@@ -91,8 +91,9 @@ pub enum Event {
     ConnectionRoom(ConnectionKey),
     /// Something went wrong with it.
     ConnectionError(ConnectionKey, Error),
-    /// It is over; why, in the words of whoever closed it, or as an error's code.
-    ConnectionClosed(ConnectionKey, String),
+    /// It is over: `closed` by either side, or what else became of it; and why, in the words of whoever closed it, or as
+    /// the code again.
+    ConnectionClosed(ConnectionKey, Code, String),
     /// Something failed that no call waits for.
     Error(Error),
 }

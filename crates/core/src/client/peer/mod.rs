@@ -231,9 +231,8 @@ impl Client {
             return;
         }
         peer.link.send(now, message, receipt);
-        if peer.link.carrier() == Carrier::None {
-            peer.outage_at.get_or_insert(now + peer.outage);
-        }
+        self.await_path(now, key);
+        let peer = self.peers.get_mut(key);
         if peer.state == PeerState::Offline || !peer.is_active() {
             peer.wanted = true;
             peer.release_at = None;
@@ -248,6 +247,15 @@ impl Client {
             self.refresh(key);
         }
         self.flush(now, key);
+    }
+
+    /// Something waits: without a path, only so long.
+    pub(super) fn await_path(&mut self, now: Time, key: PeerKey) {
+        let peer = self.peers.get_mut(key);
+        if peer.link.carrier() == Carrier::None {
+            peer.outage_at.get_or_insert(now + peer.outage);
+            self.wake_for(key);
+        }
     }
 
     /// Hands over what the carrier takes.
@@ -325,7 +333,11 @@ impl Client {
                     self.give_up(key, Code::PeerLeft);
                     continue;
                 }
-                if peer.link.is_settled() {
+                let connected = peer
+                    .connections
+                    .values()
+                    .any(|connection| !connection.is_settled());
+                if peer.link.is_settled() && !connected {
                     continue;
                 }
                 let detail = format!("no way to {} for {} seconds", peer.id, peer.outage / 1_000);

@@ -244,7 +244,7 @@ impl World {
                     self.ledger.arrived(at, from, &way, &text);
                 }
             }
-            Event::ConnectionClosed(key, _) => {
+            Event::ConnectionClosed(key, ..) => {
                 self.pages[page].open.retain(|open| *open != key);
                 self.pages[page].pieces.retain(|(of, _), _| *of != key);
             }
