@@ -241,8 +241,8 @@ export function flatten(value) {
   if (typeof packed === "string") return encode(JSON_TEXT, packed);
   if (packed instanceof Uint8Array) return new Flat(Uint8Array.of(BYTES), packed.slice());
   if (packed.parts.length > PARTS) throw new TooLarge(`${packed.parts.length} buffers and Blobs; there may be ${PARTS} in a message`);
-  if (packed.pending) return fill(packed).then(flattenRich);
-  return flattenRich({ json: packed.json, parts: packed.parts.map((part) => part.slice()) });
+  packed.parts = packed.parts.map((part) => (part instanceof Blob ? part : part.slice()));
+  return packed.pending ? fill(packed).then(flattenRich) : flattenRich(packed);
 }
 
 function flattenRich({ json, parts }) {

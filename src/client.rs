@@ -266,7 +266,8 @@ impl Client {
     /// Leaves everything.
     #[wasm_bindgen(skip_typescript)]
     pub fn close(&self) -> Result<(), JsValue> {
-        // What belongs to it is released when it has said so.
+        // What belongs to it is released when it has said so, whatever is simulated.
+        self.runtime.calm_down();
         self.runtime.input(|core, _| core.close())
     }
 

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use js_sys::{Array, Function, Promise, Uint8Array};
-use peerloom_core::client::{Client, ConnectionKey, Terms};
+use peerloom_core::client::{Client, ConnectionKey, Number, Terms};
 use peerloom_core::link::Piece;
 use peerloom_core::map::Map;
 use peerloom_core::wire::{Name, limits};
@@ -24,8 +24,10 @@ use crate::{error, options};
 const EVENTS: &[&str] = &["open", "message", "drain", "close", "error"];
 /// Bytes of one message that this page takes.
 const MESSAGE: usize = 1024 * 1024 * 1024;
-/// Messages of an unordered or lossy connection that may be incomplete at once.
+/// Messages of a lossy connection that may be incomplete at once.
 const INCOMPLETE: usize = 64;
+/// What a piece takes at least, in bytes.
+const CHUNK: usize = 64;
 
 /// A message on its way out.
 struct Job {
@@ -33,6 +35,12 @@ struct Job {
     index: u32,
     resolve: Function,
     reject: Function,
+}
+
+impl Assembly {
+    fn size(&self) -> usize {
+        self.bytes + CHUNK * self.come as usize
+    }
 }
 
 /// A close that waits for what was sent before it.
@@ -75,6 +83,8 @@ pub(crate) struct ConnectionSeat {
     /// What `close` returned, for those who call it again.
     ending: RefCell<Option<Promise>>,
     assemblies: RefCell<Map<u64, Assembly>>,
+    /// Bytes of all of these.
+    assembled: Cell<usize>,
 }
 
 impl ConnectionSeat {
@@ -95,6 +105,7 @@ impl ConnectionSeat {
             closing: RefCell::default(),
             ending: RefCell::default(),
             assemblies: RefCell::default(),
+            assembled: Cell::new(0),
         });
         let wrapper = Connection {
             seat: Rc::clone(&seat),
@@ -298,30 +309,40 @@ impl ConnectionSeat {
             return;
         }
         let mut assemblies = self.assemblies.borrow_mut();
-        if !assemblies.contains_key(&piece.message) && assemblies.len() >= INCOMPLETE {
+        let lossy = self.terms.max_retransmits.is_some();
+        if lossy && !assemblies.contains_key(&piece.message) && assemblies.len() >= INCOMPLETE {
             // The oldest has lost something, and stays incomplete for ever.
             let oldest = assemblies.keys().next().copied();
-            oldest.and_then(|oldest| assemblies.remove(&oldest));
+            if let Some(oldest) = oldest.and_then(|oldest| assemblies.remove(&oldest)) {
+                self.assembled.set(self.assembled.get() - oldest.size());
+            }
         }
         let assembly = assemblies.get_or_insert_with(piece.message, Assembly::default);
-        if !assembly.chunks.get(piece.index).is_undefined() {
+        let out_of_turn = self.terms.ordered && !lossy && piece.index != assembly.come;
+        if !out_of_turn && !assembly.chunks.get(piece.index).is_undefined() {
             return;
         }
+        let before = assembly.size();
         assembly.bytes += piece.bytes.len();
         assembly.come += 1;
         if piece.last {
-            assembly.all = Some(piece.index + 1);
+            assembly.all = piece.index.checked_add(1);
         }
-        if assembly.bytes > MESSAGE || piece.index > (MESSAGE / limits::PIECE) as u32 * 2 {
-            assemblies.remove(&piece.message);
+        let size = self.assembled.get() + assembly.size() - before;
+        if out_of_turn || size > MESSAGE || piece.index as usize > MESSAGE / CHUNK {
             drop(assemblies);
-            self.listeners
-                .emit("error", &error::new(Code::TooLarge, "a message over 1 GiB"));
-            if let Ok(reason) = Name::new(Code::TooLarge.as_str()) {
-                let _ = self.close(reason);
+            let code = if out_of_turn {
+                Code::ProtocolViolation
+            } else {
+                Code::TooLarge
+            };
+            self.failed(&Error::new(code, "what came can't be put together"));
+            if let Ok(reason) = Name::new(code.as_str()) {
+                self.abort(code, &reason);
             }
             return;
         }
+        self.assembled.set(size);
         assembly.chunks.set(piece.index, bytes.into());
         if assembly.all != Some(assembly.come) {
             return;
@@ -329,6 +350,7 @@ impl ConnectionSeat {
         let assembly = assemblies.remove(&piece.message);
         drop(assemblies);
         if let Some(assembly) = assembly {
+            self.assembled.set(self.assembled.get() - assembly.size());
             self.deliver(value::unflatten(&assembly.chunks, assembly.bytes));
         }
     }
@@ -343,6 +365,15 @@ impl ConnectionSeat {
     /// Something went wrong with it.
     pub(crate) fn failed(&self, error: &Error) {
         self.listeners.emit("error", &error::from_core(error));
+    }
+
+    /// Ends it at once.
+    fn abort(&self, code: Code, reason: &Name) {
+        if !self.is_closed()
+            && let Some(runtime) = self.runtime.upgrade()
+        {
+            let _ = runtime.input(|core, now| core.abort_connection(now, self.key, code, reason));
+        }
     }
 
     fn close(self: &Rc<Self>, reason: Name) -> Promise {
@@ -364,7 +395,10 @@ impl ConnectionSeat {
             });
         });
         *self.ending.borrow_mut() = Some(promise.clone());
-        if self.state.get() == "connecting" && self.jobs.borrow().is_empty() {
+        let nothing_to_say = self.jobs.borrow().is_empty() || matches!(self.key.number, Number::Theirs(_));
+        if self.state.get() == "connecting" && nothing_to_say {
+            // What this side has said already is not for somebody whom it does not want.
+            self.give_up(&error::new(Code::Closed, "the connection"));
             self.finish(&runtime);
         } else if self.state.get() == "open" {
             self.pump();
@@ -441,7 +475,10 @@ impl Connection {
     /// Accepts it.
     #[wasm_bindgen(skip_typescript)]
     pub fn accept(&self) {
-        if let Some(runtime) = self.seat.runtime.upgrade() {
+        // An object of before may have the key of a later one.
+        if self.seat.state.get() == "connecting"
+            && let Some(runtime) = self.seat.runtime.upgrade()
+        {
             let _ = runtime.input(|core, now| core.accept(now, self.seat.key));
         }
     }
@@ -450,9 +487,7 @@ impl Connection {
     #[wasm_bindgen(skip_typescript)]
     pub fn reject(&self, reason: &JsValue) -> Result<(), JsValue> {
         let reason = options::reason(reason, "rejected")?;
-        // What this side has said already is not for somebody whom it does not want.
-        self.seat.give_up(&error::new(Code::Closed, "the connection"));
-        let _ = self.seat.close(reason);
+        self.seat.abort(Code::Closed, &reason);
         Ok(())
     }
 

@@ -188,6 +188,9 @@ impl Runtime {
             self.deferreds.reject_all(&error);
             self.listeners.emit("error", &error);
             self.listeners.emit("state", &"closed".into());
+            for seat in self.sessions.take().values() {
+                seat.ended(Code::Crashed, Code::Crashed.as_str());
+            }
             self.silence();
         }
         self.crashed.get()

@@ -22,6 +22,7 @@ impl Runtime {
                 }
             }
             Output::SocketClose => {
+                self.weather.forget_socket();
                 self.socket.borrow_mut().take();
             }
             Output::CreateConnection(key, generation) => self.create_connection(key, generation),
@@ -33,6 +34,7 @@ impl Runtime {
                 {
                     connections.remove(&key);
                 }
+                self.weather.forget_path(key, generation);
             }
             Output::Exec(key, generation, op, command) => {
                 let future = match self.connections.borrow().get(&key) {
@@ -54,9 +56,13 @@ impl Runtime {
                 self.with_connection_of(key, generation, Connection::restart_ice);
             }
             Output::OpenChannel(key, generation, terms) => {
-                self.with_connection_of(key.peer, generation, |connection| {
+                let opened = self.with_connection_of(key.peer, generation, |connection| {
                     connection.open(key.number, &terms)
                 });
+                if let Some(Err(_)) = opened {
+                    let channel = Channel::Connection(key.number);
+                    let _ = self.input(|core, now| core.channel_closed(now, key.peer, generation, channel));
+                }
             }
             Output::CloseChannel(key, generation) => {
                 self.with_connection_of(key.peer, generation, |connection| connection.close(key.number));
@@ -96,11 +102,15 @@ impl Runtime {
         }
     }
 
-    fn with_connection_of(&self, key: PeerKey, generation: u32, act: impl FnOnce(&Connection)) {
-        if let Some((current, connection)) = self.connections.borrow().get(&key)
-            && *current == generation
-        {
-            act(connection);
+    fn with_connection_of<T>(
+        &self,
+        key: PeerKey,
+        generation: u32,
+        act: impl FnOnce(&Connection) -> T,
+    ) -> Option<T> {
+        match self.connections.borrow().get(&key) {
+            Some((current, connection)) if *current == generation => Some(act(connection)),
+            _ => None,
         }
     }
 
@@ -125,6 +135,7 @@ impl Runtime {
     }
 
     fn connect_socket(&self) {
+        self.weather.forget_socket();
         if !self.is_calm()
             && let Some(code) = self.refused_socket()
         {

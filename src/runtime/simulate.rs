@@ -79,6 +79,17 @@ pub(super) enum Held {
     FromSocket(SocketEvent),
 }
 
+impl Held {
+    fn path(&self) -> Option<(PeerKey, u32)> {
+        match self {
+            Self::ToChannel(key, generation, ..)
+            | Self::FromChannel(key, generation, ..)
+            | Self::Drained(key, generation, _) => Some((*key, *generation)),
+            Self::ToSocket(_) | Self::FromSocket(_) => None,
+        }
+    }
+}
+
 /// A path that carries nothing.
 struct Muted {
     key: PeerKey,
@@ -113,10 +124,31 @@ fn lasts(until: &Cell<Option<Time>>, now: Time) -> bool {
 }
 
 impl Weather {
-    /// Nothing of what is held will be of use.
+    /// Nothing of what is held will be of use, and nothing more is held.
     pub(super) fn clear(&self) {
+        self.stormy.set(false);
         self.queue.take();
         self.muted.take();
+    }
+
+    /// What is held for a socket is not for the next one.
+    pub(super) fn forget_socket(&self) {
+        self.queue.borrow_mut().retain(|(_, held)| held.path().is_some());
+    }
+
+    /// The connection is closed.
+    pub(super) fn forget_path(&self, key: PeerKey, generation: u32) {
+        self.queue
+            .borrow_mut()
+            .retain(|(_, held)| held.path() != Some((key, generation)));
+        self.muted
+            .borrow_mut()
+            .retain(|muted| (muted.key, muted.generation) != (key, generation));
+    }
+
+    /// Longer, if it would be shorter.
+    fn hold_until(&self, until: Option<Time>) {
+        self.held_until.set(self.held_until.get().max(until));
     }
 
     fn is_muted(&self, key: PeerKey, generation: u32) -> bool {
@@ -128,14 +160,11 @@ impl Weather {
 
     /// When that gets through; `None`: now.
     fn due(&self, now: Time, held: &Held) -> Option<Time> {
-        let path = match held {
-            Held::ToChannel(key, generation, ..)
-            | Held::FromChannel(key, generation, ..)
-            | Held::Drained(key, generation, _) => Some((*key, *generation)),
-            Held::ToSocket(_) | Held::FromSocket(_) => None,
-        };
         let queue = self.queue.borrow();
-        let due = if path.is_some_and(|(key, generation)| self.is_muted(key, generation)) {
+        let due = if held
+            .path()
+            .is_some_and(|(key, generation)| self.is_muted(key, generation))
+        {
             Time(u64::MAX)
         } else if lasts(&self.held_until, now) {
             self.held_until.get()?
@@ -143,10 +172,8 @@ impl Weather {
             now + SLOW
         } else {
             // Behind what was held.
-            queue
-                .back()
-                .map(|(due, _)| *due)
-                .filter(|due| due.0 != u64::MAX)?
+            let mut dues = queue.iter().rev().map(|(due, _)| *due);
+            dues.find(|due| due.0 != u64::MAX)?
         };
         Some(due)
     }
@@ -156,6 +183,17 @@ impl Runtime {
     /// Whether the page is asleep, in this simulation.
     pub(super) fn sleeps(&self) -> bool {
         lasts(&self.weather.asleep_until, web::now())
+    }
+
+    /// Nothing is simulated any more: what is held goes its way.
+    pub(crate) fn calm_down(&self) {
+        if !self.is_calm() {
+            for (due, _) in self.weather.queue.borrow_mut().iter_mut() {
+                *due = Time(0);
+            }
+            self.release_held();
+            self.weather.clear();
+        }
     }
 
     /// Whether nothing is simulated; if it is, [`Runtime::hold`] has to be asked.
@@ -191,22 +229,18 @@ impl Runtime {
         });
     }
 
-    /// Lets through what is due, in order.
+    /// Lets through what is due, in order. What comes of it meanwhile waits behind the rest.
     fn release_held(&self) {
         let now = web::now();
-        let mut rest = VecDeque::new();
-        let queue = self.weather.queue.take();
-        for (due, held) in queue {
-            if due <= now {
-                self.let_through(held);
-            } else {
-                rest.push_back((due, held));
-            }
+        loop {
+            let held = {
+                let mut queue = self.weather.queue.borrow_mut();
+                let next = queue.iter().position(|(due, _)| *due <= now);
+                next.and_then(|index| queue.remove(index))
+            };
+            let Some((_, held)) = held else { return };
+            self.let_through(held);
         }
-        // What was held meanwhile comes later.
-        let mut queue = self.weather.queue.borrow_mut();
-        rest.append(&mut queue);
-        *queue = rest;
     }
 
     fn let_through(&self, held: Held) {
@@ -261,13 +295,7 @@ impl Runtime {
             if restored {
                 let now = web::now();
                 for (due, held) in self.weather.queue.borrow_mut().iter_mut() {
-                    let of = match held {
-                        Held::ToChannel(key, generation, ..)
-                        | Held::FromChannel(key, generation, ..)
-                        | Held::Drained(key, generation, _) => Some((*key, *generation)),
-                        _ => None,
-                    };
-                    if of == Some((key, generation)) {
+                    if held.path() == Some((key, generation)) {
                         *due = now;
                     }
                 }
@@ -327,7 +355,7 @@ impl Runtime {
             }
             Fault::ResumeRefused => drop(self.input(Client::refuse_resume)),
             Fault::IceDisconnect => {
-                weather.held_until.set(until);
+                weather.hold_until(until);
                 for (key, generation) in &paths {
                     let _ = self.input(|core, now| core.connection_suspected(now, *key, *generation));
                 }
@@ -361,7 +389,7 @@ impl Runtime {
             Fault::SlowNetwork => weather.slow_until.set(until),
             Fault::DoubledFrames => weather.doubles_until.set(until),
             Fault::Offline => {
-                weather.held_until.set(until);
+                weather.hold_until(until);
                 weather.unreachable_until.set(until);
             }
             Fault::NetworkChange => {
@@ -370,7 +398,7 @@ impl Runtime {
                 let _ = self.input(Client::hurry);
             }
             Fault::Sleep => {
-                weather.held_until.set(until);
+                weather.hold_until(until);
                 weather.unreachable_until.set(until);
                 weather.asleep_until.set(until);
             }

@@ -23,13 +23,20 @@ use crate::error;
 
 #[wasm_bindgen]
 extern "C" {
-    /// What web-sys lacks: `setLocalDescription` without an argument, and `restartIce`.
+    /// What web-sys lacks: `setLocalDescription` without an argument, `restartIce`, and what `createDataChannel` throws.
     #[wasm_bindgen(extends = RtcPeerConnection)]
     type FullConnection;
     #[wasm_bindgen(method, js_name = setLocalDescription)]
     fn set_local(this: &FullConnection) -> Promise;
     #[wasm_bindgen(method, js_name = restartIce)]
     fn restart_ice(this: &FullConnection);
+    /// Throws where there are too many already.
+    #[wasm_bindgen(method, catch, js_name = createDataChannel)]
+    fn create_channel(
+        this: &FullConnection,
+        label: &str,
+        init: &RtcDataChannelInit,
+    ) -> Result<RtcDataChannel, JsValue>;
 }
 
 /// What comes from a connection.
@@ -168,7 +175,9 @@ impl Connection {
         let init = RtcDataChannelInit::new();
         init.set_negotiated(true);
         init.set_id(0);
-        let channel = connection.create_data_channel_with_data_channel_dict("peerloom", &init);
+        let channel = connection
+            .unchecked_ref::<FullConnection>()
+            .create_channel("peerloom", &init)?;
         let link = Lane::new(channel, Channel::Link, &on_event);
 
         let mut listeners = Vec::with_capacity(4);
@@ -214,18 +223,23 @@ impl Connection {
     }
 
     /// Makes a channel for a connection of the page's.
-    pub(crate) fn open(&self, number: Number, terms: &Terms) {
-        let Number::Ours(label) = number else { return };
+    ///
+    /// # Errors
+    /// What the browser throws: too many channels.
+    pub(crate) fn open(&self, number: Number, terms: &Terms) -> Result<(), JsValue> {
+        let Number::Ours(label) = number else {
+            return Ok(());
+        };
         let init = RtcDataChannelInit::new();
         init.set_ordered(terms.ordered);
         if let Some(most) = terms.max_retransmits {
             init.set_max_retransmits(most);
         }
-        let channel = self
-            .connection
-            .create_data_channel_with_data_channel_dict(&label.to_string(), &init);
+        let connection: &FullConnection = self.connection.unchecked_ref();
+        let channel = connection.create_channel(&label.to_string(), &init)?;
         let lane = Lane::new(channel, Channel::Connection(number), &self.on_event);
         self.lanes.borrow_mut().insert(number, lane);
+        Ok(())
     }
 
     /// Takes a channel that the other side made, labelled with its number for the connection. Returns what it is for
@@ -300,6 +314,10 @@ impl Connection {
             };
             match JsFuture::from(Promise::race(&Array::of2(&promise, &closed))).await {
                 Err(thrown) => Done::Failed(error::message(&thrown)),
+                // Firefox throws where its description is asked for.
+                Ok(_) if connection.connection_state() == RtcPeerConnectionState::Closed => {
+                    Done::Failed("closed".into())
+                }
                 Ok(_) if !local => Done::Applied,
                 Ok(_) => match connection.local_description() {
                     Some(description) => Done::Local(Description {

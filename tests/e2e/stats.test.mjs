@@ -35,7 +35,8 @@ scenes("statistics of a direct link", {}, async ([alice, bob]) => {
   assert.deepEqual([first.state, first.path], ["live", "direct"]);
   assert.equal(second.quality, "good");
   assert.ok(second.roundTrip >= 0 && second.roundTrip < 150, `${second.roundTrip} ms`);
-  assert.ok(second.bytes.sent - first.bytes.sent > 150_000, `${first.bytes.sent} then ${second.bytes.sent}`);
+  // Chromium's figures are some tens of milliseconds old.
+  assert.ok(second.bytes.sent - first.bytes.sent > 30_000, `${first.bytes.sent} then ${second.bytes.sent}`);
   assert.ok(second.rate.sent > 1000, `${second.rate.sent} bytes a second`);
   assert.equal(second.waiting, 0);
   assert.match(second.local.type, /^(host|prflx)$/);
@@ -69,7 +70,7 @@ scene("an outage that lasts too long rejects what was not delivered, and says to
     return { results: results.map(({ reason }) => [reason?.code, reason?.peers]), end: await ended };
   });
   assert.deepEqual(failed.results, [
-    ["timeout", ["bob"]], ["timeout", ["bob"]], ["timeout", ["bob"]], ["closed", ["bob"]],
+    ["timeout", ["bob"]], ["timeout", ["bob"]], ["timeout", ["bob"]], ["timeout", ["bob"]],
   ]);
   assert.equal(failed.end.reason, "timeout");
   // And all is well again afterwards, without anything of that.

@@ -224,6 +224,8 @@ impl Negotiation {
     fn remote_is_set(&mut self) {
         self.has_remote = true;
         self.waits = false;
+        // An ICE restart has candidates of its own.
+        self.candidates_seen = 0;
     }
 
     fn describe(&mut self, exchange: u32, mut description: Description) {

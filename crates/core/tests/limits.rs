@@ -350,13 +350,16 @@ fn messages() {
     let mut number = 0;
     while number * 32 * 1024 < limits::MESSAGE as u64 {
         let frame = data(1, number, vec![part(false)]);
-        b.receive(Time(0), frame, 1, &mut arrivals)
+        b.receive(Time(0), Carrier::Channel, frame, 1, &mut arrivals)
             .expect("not yet too much");
         number += 1;
     }
     assert!(b.assembly_bytes() <= limits::MESSAGE);
     let frame = data(1, number, vec![part(true)]);
-    assert!(b.receive(Time(0), frame, 1, &mut arrivals).is_err());
+    assert!(
+        b.receive(Time(0), Carrier::Channel, frame, 1, &mut arrivals)
+            .is_err()
+    );
 }
 
 #[test]

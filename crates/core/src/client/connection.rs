@@ -13,6 +13,8 @@ use crate::wire::{Bytes, ClientFrame, Item, JsonText, LinkFrame, Name, limits};
 
 /// Milliseconds that the rest of a lossy connection may take to arrive once the other side has closed it.
 const REST: u64 = 1_000;
+/// How often a connection's channel is made anew on the same path.
+const REOPENED: u32 = 32;
 /// Frames that may wait for the server before a lossy connection drops more.
 const LOSSY_BACKLOG: usize = 64;
 /// Bytes that may wait for a peer when it is told that it goes on with something that is over.
@@ -90,8 +92,8 @@ enum Stage {
     /// The other side, or this page, is to say whether it is accepted.
     Pending,
     Open,
-    /// Closed by this page as soon as everything has arrived.
-    Closing(Name, Receipt),
+    /// Closed by this page as soon as everything has arrived, or when nothing has by then.
+    Closing(Name, Receipt, Time),
     /// Closed by the other side; what is in the channel may come until then.
     Ending(Name, Time),
 }
@@ -102,8 +104,8 @@ pub(super) struct Connection {
     stage: Stage,
     stream: Stream,
     channel: Opening,
-    /// There was a way for its messages before.
-    was_carried: bool,
+    /// How often its channel was made anew on the same path.
+    reopened: u32,
 }
 
 /// How far a connection's channel has come.
@@ -121,7 +123,7 @@ impl Connection {
             terms,
             stage: Stage::Pending,
             channel: Opening::None,
-            was_carried: false,
+            reopened: 0,
         }
     }
 
@@ -147,7 +149,7 @@ impl Connection {
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         match self.stage {
-            Stage::Ending(_, until) => Some(until),
+            Stage::Ending(_, until) | Stage::Closing(_, _, until) => Some(until),
             _ => None,
         }
     }
@@ -212,15 +214,10 @@ impl Client {
         let id = self.peers.id(key.peer).clone();
         match self.connection_mut(key) {
             Some(connection) if connection.stage == Stage::Open => {
-                let unreachable = connection.stream.carrier() == Carrier::None;
-                if connection.is_lossy() && unreachable && connection.was_carried {
-                    // It has had its chance, and nobody waits for it.
-                    receipt.into_iter().for_each(|receipt| self.settle(receipt));
-                } else {
-                    connection.stream.send(now, index, last, bytes, receipt);
-                    self.await_path(now, key.peer);
-                    self.flush_connection(key);
-                }
+                let dropped = connection.stream.send(now, index, last, bytes, receipt);
+                dropped.into_iter().for_each(|receipt| self.settle(receipt));
+                self.await_path(now, key.peer);
+                self.flush_connection(key);
             }
             _ => {
                 if let Some(receipt) = receipt {
@@ -256,14 +253,24 @@ impl Client {
     /// then.
     pub fn close_connection(&mut self, now: Time, key: ConnectionKey, reason: Name) -> Receipt {
         let receipt = self.receipts.take();
+        let until = now + self.config.recovery.outage;
         match self.connection_mut(key) {
             Some(connection) if matches!(connection.stage, Stage::Pending | Stage::Open) => {
-                connection.stage = Stage::Closing(reason, receipt);
+                connection.stage = Stage::Closing(reason, receipt, until);
+                self.wake_at(Some(until));
                 self.finish_connection(now, key);
             }
             _ => self.settle(receipt),
         }
         receipt
+    }
+
+    /// Ends one at once, whatever is under way.
+    pub fn abort_connection(&mut self, now: Time, key: ConnectionKey, code: Code, reason: &Name) {
+        if self.connection_mut(key).is_some() {
+            self.say_closed(now, key, reason.as_str());
+            self.end_connection(key, code, reason.as_str());
+        }
     }
 
     // ---- what the other side says ----
@@ -281,7 +288,13 @@ impl Client {
                     peer,
                     number: Number::Theirs(number),
                 };
-                let connections = &mut self.peers.get_mut(peer).connections;
+                let state = self.peers.get_mut(peer);
+                if number <= state.connections_heard {
+                    // Numbers are never used again: the page may still have something of that one.
+                    return;
+                }
+                state.connections_heard = number;
+                let connections = &mut state.connections;
                 let theirs = connections.keys().filter(|key| matches!(key, Number::Theirs(_)));
                 if theirs.count() >= limits::CONNECTIONS_PER_PEER {
                     self.say_closed(now, key, Code::LimitReached.as_str());
@@ -317,10 +330,15 @@ impl Client {
                     number: Number::new(!ours, number),
                 };
                 match self.connection_mut(key) {
+                    Some(connection) if matches!(connection.stage, Stage::Ending(..)) => {}
                     Some(connection)
                         if connection.is_lossy() && connection.stream.carrier() == Carrier::Channel =>
                     {
-                        connection.stage = Stage::Ending(reason, now + REST);
+                        let before =
+                            std::mem::replace(&mut connection.stage, Stage::Ending(reason, now + REST));
+                        if let Stage::Closing(_, receipt, _) = before {
+                            self.settle(receipt);
+                        }
                         self.wake_at(Some(now + REST));
                     }
                     _ => self.end_connection(key, Code::Closed, reason.as_str()),
@@ -334,6 +352,7 @@ impl Client {
     pub(super) fn connection_received(&mut self, now: Time, key: ConnectionKey, bytes: &[u8]) {
         let mut pieces = Vec::new();
         let mut confirmed = Vec::new();
+        let patience = self.config.recovery.outage;
         let Some(connection) = self.connection_mut(key) else {
             self.disown(now, key);
             return;
@@ -347,6 +366,11 @@ impl Client {
             .receive(now, bytes, &mut pieces, |receipt| confirmed.push(receipt));
         let room = connection.stream.poll_room();
         let owes = connection.owes();
+        if let Stage::Closing(_, _, until) = &mut connection.stage
+            && !confirmed.is_empty()
+        {
+            *until = (*until).max(now + patience);
+        }
         for piece in pieces {
             self.event(Event::ConnectionPiece(key, piece));
         }
@@ -412,7 +436,18 @@ impl Client {
         match ended {
             Some(reason) => self.end_connection(key, Code::Closed, reason.as_str()),
             // The browser closed it: another one is made, as long as there is a path.
-            None => self.carry_connection(now, key),
+            None => {
+                if let Some(connection) = self.connection_mut(key) {
+                    connection.reopened += 1;
+                    if connection.reopened > REOPENED {
+                        let error =
+                            Error::new(Code::ProtocolViolation, "its channel is closed again and again");
+                        self.fail_connection(now, key, &error);
+                        return;
+                    }
+                }
+                self.carry_connection(now, key);
+            }
         }
     }
 
@@ -430,6 +465,7 @@ impl Client {
         let mut lost = Vec::new();
         for (_, connection) in self.peers.get_mut(peer).connections.iter_mut() {
             connection.channel = Opening::None;
+            connection.reopened = 0;
             if connection.stream.carrier() == Carrier::Channel {
                 connection
                     .stream
@@ -471,7 +507,6 @@ impl Client {
         if makes {
             connection.channel = Opening::Asked;
         }
-        connection.was_carried |= carrier != Carrier::None;
         let mut lost = Vec::new();
         if carrier != had {
             connection
@@ -569,6 +604,14 @@ impl Client {
             if let Some(reason) = ended {
                 self.end_connection(key, Code::Closed, reason.as_str());
             }
+            let late = matches!(
+                self.connection_mut(key).map(|connection| &connection.stage),
+                Some(Stage::Closing(_, _, until)) if *until <= now
+            );
+            if late {
+                self.say_closed(now, key, Code::Timeout.as_str());
+                self.end_connection(key, Code::Timeout, Code::Timeout.as_str());
+            }
             self.tick_stream(now, key);
         }
     }
@@ -637,7 +680,7 @@ impl Client {
         let Some(connection) = self.connection_mut(key) else {
             return;
         };
-        if let Stage::Closing(reason, _) = &connection.stage
+        if let Stage::Closing(reason, ..) = &connection.stage
             && connection.stream.is_settled()
         {
             let reason = reason.clone();
@@ -663,8 +706,8 @@ impl Client {
             self.fail(receipt, Error::about(code, &id));
         }
         match connection.stage {
-            Stage::Closing(_, receipt) if code == Code::Closed => self.settle(receipt),
-            Stage::Closing(_, receipt) => self.fail(receipt, Error::about(code, &id)),
+            Stage::Closing(_, receipt, _) if code == Code::Closed => self.settle(receipt),
+            Stage::Closing(_, receipt, _) => self.fail(receipt, Error::about(code, &id)),
             _ => {}
         }
         self.close_channel(key);

@@ -72,7 +72,9 @@ pub struct Link {
     watched: bool,
     /// Nothing came through the server for too long.
     stalled: bool,
-    /// Milliseconds from the last question to its answer.
+    /// When the last question was asked.
+    asked_at: Time,
+    /// Milliseconds from there to its answer.
     round_trip: Option<u64>,
     control: VecDeque<LinkFrame>,
     /// The owner was told that messages wait for the channel.
@@ -91,6 +93,7 @@ impl Link {
             ping_at: None,
             watched: false,
             stalled: false,
+            asked_at: Time(0),
             round_trip: None,
             control: VecDeque::new(),
             awaits_channel: false,
@@ -131,6 +134,12 @@ impl Link {
     #[must_use]
     pub fn outbox_bytes(&self) -> usize {
         self.outbox.bytes()
+    }
+
+    /// Entries in the outbox that nobody awaits: answers to what the other side said.
+    #[must_use]
+    pub fn answers(&self) -> usize {
+        self.outbox.answers()
     }
 
     /// Puts a message into the outbox. `receipt` comes back as [`Arrival::Confirmed`] when the other side has it.
@@ -244,10 +253,9 @@ impl Link {
         size: usize,
         arrivals: &mut Vec<Arrival>,
     ) -> Result<(), Violation> {
-        let mut asked_at = None;
         if over == self.carrier {
             self.heard_at = now;
-            asked_at = self.ping_at.take();
+            self.ping_at = None;
             self.stalled = false;
         }
         match frame {
@@ -262,7 +270,7 @@ impl Link {
             LinkFrame::Acknowledge { acknowledged, again } => {
                 self.confirm(now, acknowledged, arrivals)?;
                 if again && acknowledged.stream == self.outbox.stream {
-                    self.rewind(now);
+                    self.outbox.rewind_asked(now);
                 }
                 Ok(())
             }
@@ -274,8 +282,8 @@ impl Link {
                 Ok(())
             }
             LinkFrame::Pong { token } => {
-                if let Some(at) = asked_at.filter(|at| at.0 as u32 == token) {
-                    self.round_trip = Some(now - at);
+                if token == self.asked_at.0 as u32 {
+                    self.round_trip = Some(now - self.asked_at);
                 }
                 Ok(())
             }

@@ -13,6 +13,8 @@ const CHANNEL_BUFFER: usize = 256 * 1024;
 const RELAY_WINDOW: usize = 128 * 1024;
 /// Bytes of these below which a message goes at once.
 const RELAY_AT_ONCE: usize = 2 * 1024;
+/// Milliseconds after a rewind within which the other side's wish for another is not heard.
+const ASKED_EVERY: u64 = 100;
 /// Milliseconds without progress after which what went through the server is repeated.
 const REPEAT_AFTER: u64 = 4_000;
 
@@ -21,6 +23,8 @@ struct Entry {
     bytes: Rc<[u8]>,
     /// Set on the last entry of a message that somebody awaits.
     receipt: Option<Receipt>,
+    /// Nobody awaits the message: the other side brought it about, perhaps.
+    answers: bool,
 }
 
 /// An item that was encoded once and can go into any number of links.
@@ -75,6 +79,10 @@ pub(super) struct Outbox {
     pending: usize,
     /// Bytes of the entries before the cursor.
     unacknowledged: usize,
+    /// Entries that nobody awaits.
+    answers: usize,
+    /// When the other side last had everything sent again.
+    rewound_at: Time,
     /// Bytes handed to the channel since it last said that it is empty.
     pub(super) buffered: usize,
     progress_at: Time,
@@ -107,9 +115,11 @@ impl Outbox {
         let last = message.parts.len() - 1;
         for (index, part) in message.parts.iter().enumerate() {
             self.pending += part.len();
+            self.answers += usize::from(receipt.is_none());
             self.entries.push_back(Entry {
                 bytes: Rc::clone(part),
                 receipt: receipt.filter(|_| index == last),
+                answers: receipt.is_none(),
             });
         }
     }
@@ -121,6 +131,7 @@ impl Outbox {
                 break;
             };
             self.base += 1;
+            self.answers -= usize::from(entry.answers);
             self.unacknowledged -= entry.bytes.len();
             if let Some(receipt) = entry.receipt {
                 handed(receipt);
@@ -131,6 +142,35 @@ impl Outbox {
     /// The next frame goes even if there is nothing in it.
     pub(super) fn announce(&mut self) {
         self.announces = true;
+    }
+
+    /// Entries that nobody awaits.
+    pub(super) fn answers(&self) -> usize {
+        self.answers
+    }
+
+    /// Gives up everything, and goes on counting.
+    pub(super) fn skip_all(&mut self) -> Vec<Receipt> {
+        self.skip(self.entries.len() as u64);
+        self.pending = 0;
+        self.unacknowledged = 0;
+        self.answers = 0;
+        self.entries.drain(..).filter_map(|entry| entry.receipt).collect()
+    }
+
+    /// So many numbers are never sent; nothing waits.
+    pub(super) fn skip(&mut self, count: u64) {
+        self.base += count;
+        self.cursor = self.base;
+        self.handed = self.handed.max(self.base);
+    }
+
+    /// The other side wants everything unconfirmed again; asked again and again, it is not heard.
+    pub(super) fn rewind_asked(&mut self, now: Time) {
+        if now - self.rewound_at >= ASKED_EVERY || self.rewound_at == Time(0) {
+            self.rewound_at = now;
+            self.rewind(now);
+        }
     }
 
     /// The channel has not said how much waits inside it: as much as may.
@@ -185,6 +225,7 @@ impl Outbox {
                 self.pending -= entry.bytes.len();
             }
             self.base += 1;
+            self.answers -= usize::from(entry.answers);
             if let Some(receipt) = entry.receipt {
                 confirmed(receipt);
             }

@@ -54,6 +54,12 @@ pub struct Stream {
     awaits_channel: bool,
     /// The owner waits for room.
     full: bool,
+    /// There was a carrier before.
+    was_carried: bool,
+    /// The message whose pieces are put in is not complete.
+    is_amid: bool,
+    /// Its first pieces were given up: so are the others.
+    drops: bool,
 }
 
 impl Stream {
@@ -71,6 +77,9 @@ impl Stream {
             asks_again: false,
             awaits_channel: false,
             full: false,
+            was_carried: false,
+            is_amid: false,
+            drops: false,
         }
     }
 
@@ -115,8 +124,26 @@ impl Stream {
         self.full && self.outbox.bytes() <= LOW && std::mem::take(&mut self.full)
     }
 
-    /// Puts in a piece of at most [`limits::PIECE`] bytes.
-    pub fn send(&mut self, now: Time, index: u32, last: bool, bytes: Vec<u8>, receipt: Option<Receipt>) {
+    /// Puts in a piece of at most [`limits::PIECE`] bytes. A lossy stream without a carrier gives it up, and returns the
+    /// receipt.
+    pub fn send(
+        &mut self,
+        now: Time,
+        index: u32,
+        last: bool,
+        bytes: Vec<u8>,
+        receipt: Option<Receipt>,
+    ) -> Option<Receipt> {
+        self.is_amid = !last;
+        if self.delivery == Delivery::Lossy && self.was_carried {
+            self.drops |= self.carrier == Carrier::None;
+            if self.drops {
+                // Its number is not given to another piece, which would be taken for it.
+                self.outbox.skip(1);
+                self.drops = !last;
+                return receipt;
+            }
+        }
         let item = Item::Piece {
             index,
             last,
@@ -125,17 +152,20 @@ impl Stream {
         if let Some(encoded) = Encoded::new(&item) {
             self.outbox.push(now, &encoded, receipt);
         }
+        None
     }
 
     /// Changes how frames travel. What is not confirmed goes again; a lossy stream gives up what waits for a carrier,
     /// and `lost` hears of it.
     pub fn carry(&mut self, now: Time, carrier: Carrier, lost: impl FnMut(Receipt)) {
         self.carrier = carrier;
+        self.was_carried |= carrier != Carrier::None;
         self.drained();
         if self.delivery != Delivery::Lossy {
             self.outbox.rewind(now);
-        } else if carrier == Carrier::None {
-            self.abandon().into_iter().for_each(lost);
+        } else if carrier == Carrier::None && self.was_carried {
+            self.drops = self.is_amid;
+            self.outbox.skip_all().into_iter().for_each(lost);
         }
     }
 
@@ -244,8 +274,8 @@ impl Stream {
             }
             Ok(LinkFrame::Acknowledge { acknowledged, again }) => {
                 self.outbox.confirm(now, acknowledged, confirmed)?;
-                if again && self.delivery != Delivery::Lossy {
-                    self.outbox.rewind(now);
+                if again && acknowledged.stream == STREAM && self.delivery != Delivery::Lossy {
+                    self.outbox.rewind_asked(now);
                 }
                 Ok(())
             }
@@ -267,7 +297,9 @@ impl Stream {
             self.asks_again = true;
             return Ok(());
         }
-        let end = header.first + items.len() as u64;
+        let Some(end) = header.first.checked_add(items.len() as u64) else {
+            return Err(Violation("numbers beyond all numbers"));
+        };
         for (number, item) in (header.first..).zip(items) {
             if !lossy && self.has(number) {
                 continue;
@@ -296,7 +328,8 @@ impl Stream {
     }
 
     fn has(&self, number: u64) -> bool {
-        number < self.next || self.ahead.iter().any(|(from, to)| (*from..*to).contains(&number))
+        let range = self.ahead.partition_point(|(_, to)| *to <= number);
+        number < self.next || self.ahead.get(range).is_some_and(|(from, _)| *from <= number)
     }
 
     /// Everything from `from` to `to` has arrived.
@@ -408,6 +441,33 @@ mod tests {
         let mut lost = Vec::new();
         a.carry(Time(0), Carrier::None, |receipt| lost.push(receipt));
         assert_eq!((lost, a.is_settled()), (vec![8], true));
+    }
+
+    #[test]
+    fn what_a_lossy_stream_gives_up_leaves_its_numbers_unused() {
+        let (mut a, mut b) = (carried(Delivery::Lossy), carried(Delivery::Lossy));
+        let mut come = |frames: Vec<Vec<u8>>| {
+            let mut pieces = Vec::new();
+            for frame in frames {
+                b.receive(Time(0), &frame, &mut pieces, |_| {})
+                    .expect("within the rules");
+            }
+            pieces
+                .into_iter()
+                .map(|piece| (piece.message, piece.index))
+                .collect::<Vec<_>>()
+        };
+        a.send(Time(0), 0, false, vec![1], None);
+        assert_eq!(come(frames(&mut a, &mut Vec::new())), [(0, 0)]);
+        // The rest of the message is lost with the carrier, whenever it is put in.
+        a.send(Time(0), 1, false, vec![1], None);
+        a.carry(Time(0), Carrier::None, |_| {});
+        assert_eq!(a.send(Time(0), 2, false, vec![1], None), None);
+        a.carry(Time(0), Carrier::Channel, |_| {});
+        assert_eq!(a.send(Time(0), 3, true, vec![1], Some(5)), Some(5));
+        a.send(Time(0), 0, false, vec![2], None);
+        a.send(Time(0), 1, true, vec![2], Some(6));
+        assert_eq!(come(frames(&mut a, &mut Vec::new())), [(4, 0), (4, 1)]);
     }
 
     #[test]

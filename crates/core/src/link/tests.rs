@@ -231,5 +231,8 @@ fn an_acknowledgement_of_the_future_is_refused() {
         acknowledged: Acknowledgement { stream: 1, next: 1 },
         again: false,
     };
-    assert!(a.receive(Time(0), frame, 8, &mut Vec::new()).is_err());
+    assert!(
+        a.receive(Time(0), Carrier::Channel, frame, 8, &mut Vec::new())
+            .is_err()
+    );
 }

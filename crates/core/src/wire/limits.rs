@@ -50,6 +50,8 @@ pub const PIECE: usize = LINK_FRAME_TARGET - 16;
 pub const CONNECTIONS_PER_PEER: usize = 128;
 /// Gaps in an unordered stream.
 pub const GAPS: usize = 4096;
+/// Answers to what a peer said that may wait for it.
+pub const ANSWERS: usize = 65_536;
 /// Bytes of messages that may wait for one peer.
 pub const OUTBOX: usize = 256 * 1024 * 1024;
 /// Items in one link frame.

@@ -52,6 +52,7 @@ impl Peers {
             link: Link::new(1),
             connections: Map::new(),
             connections_made: 0,
+            connections_heard: 0,
             streams: 1,
             path: None,
             generation: 0,

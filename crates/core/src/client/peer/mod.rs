@@ -91,6 +91,8 @@ pub(super) struct Peer {
     pub(in crate::client) connections: Map<Number, Connection>,
     /// How many this client has asked it for.
     pub(in crate::client) connections_made: u32,
+    /// The last one that it has asked this client for, in this life.
+    pub(in crate::client) connections_heard: u32,
     streams: u32,
     pub(super) path: Option<Path>,
     pub(super) generation: u32,
@@ -223,12 +225,18 @@ impl Client {
             return;
         }
         let peer = self.peers.get_mut(key);
-        if peer.link.outbox_bytes() > limits::OUTBOX
-            && let Some(receipt) = receipt
-        {
-            let error = Error::about(Code::BacklogFull, &peer.id);
-            self.fail(receipt, error);
-            return;
+        let full = peer.link.outbox_bytes() > limits::OUTBOX;
+        match receipt {
+            Some(receipt) if full => {
+                let error = Error::about(Code::BacklogFull, &peer.id);
+                self.fail(receipt, error);
+                return;
+            }
+            None if full || peer.link.answers() >= limits::ANSWERS => {
+                self.violated(now, key, "asks for more than it takes");
+                return;
+            }
+            _ => {}
         }
         peer.link.send(now, message, receipt);
         self.await_path(now, key);
@@ -309,7 +317,7 @@ impl Client {
                 peer.retry_at = Some(now);
             }
             if self.is_online() {
-                self.restore_again(now, key);
+                self.restore_again(now, key, false);
             }
             self.suspect(now, key);
         }

@@ -355,15 +355,15 @@ impl Client {
         }
     }
 
-    /// The server is back: what was given to the path to come back in begins anew.
-    pub(super) fn restore_again(&mut self, now: Time, key: PeerKey) {
-        let restart = self.config.recovery.restart;
+    /// Something has changed: ICE is restarted again. With the server back, the path has all of its time again.
+    pub(super) fn restore_again(&mut self, now: Time, key: PeerKey, is_back: bool) {
+        let restart = if is_back { self.config.recovery.restart } else { 0 };
         if let Some(path) = &mut self.peers.get_mut(key).path
             && let Stage::Restoring {
                 until, restart_at, ..
             } = &mut path.stage
         {
-            *until = now + restart;
+            *until = (*until).max(now + restart);
             restart_at.get_or_insert(now);
         }
         self.restore_path(now, key);
@@ -476,6 +476,13 @@ impl Client {
         if overruled && self.is_current(key, generation) {
             self.drop_connection(key);
             self.make_connection(now, key, generation, true);
+        }
+        if is_offer
+            && let Some(path) = &mut self.peers.get_mut(key).path
+            && let Stage::Restoring { restart_at, .. } = &mut path.stage
+        {
+            // The other side was first.
+            *restart_at = None;
         }
         self.negotiate(now, key, generation, |negotiation| negotiation.receive(signal));
     }

@@ -45,6 +45,7 @@ impl Client {
         peer.streams += 1;
         let lost = peer.link.abandon(peer.streams);
         peer.link = Link::new(peer.streams);
+        peer.connections_heard = 0;
         peer.generation = 0;
         peer.was_reached = false;
         peer.retries = 0;

@@ -112,7 +112,7 @@ impl Client {
                 // Signals of it may be lost for ever.
                 self.path_lost(now, key);
             }
-            self.restore_again(now, key);
+            self.restore_again(now, key, true);
             let peer = self.peers.get_mut(key);
             if peer.link.carrier() == Carrier::None && peer.relay_at.is_some_and(|at| at <= now) {
                 if resumed {
