@@ -13,8 +13,9 @@ use crate::wire::{Bytes, ClientFrame, Item, JsonText, LinkFrame, Name, limits};
 
 /// Milliseconds that the rest of a lossy connection may take to arrive once the other side has closed it.
 const REST: u64 = 1_000;
-/// How often a connection's channel is made anew on the same path.
-const REOPENED: u32 = 32;
+/// Milliseconds before a channel that was closed is made anew, twice as many each time on the same path.
+const REOPEN_AFTER: u64 = 50;
+const REOPEN_AFTER_MOST: u64 = 5_000;
 /// Frames that may wait for the server before a lossy connection drops more.
 const LOSSY_BACKLOG: usize = 64;
 /// Bytes that may wait for a peer when it is told that it goes on with something that is over.
@@ -104,8 +105,10 @@ pub(super) struct Connection {
     stage: Stage,
     stream: Stream,
     channel: Opening,
-    /// How often its channel was made anew on the same path.
-    reopened: u32,
+    /// How often its channel was closed on the present path.
+    closes: u32,
+    /// When it is made anew.
+    reopen_at: Option<Time>,
 }
 
 /// How far a connection's channel has come.
@@ -123,7 +126,8 @@ impl Connection {
             terms,
             stage: Stage::Pending,
             channel: Opening::None,
-            reopened: 0,
+            closes: 0,
+            reopen_at: None,
         }
     }
 
@@ -148,10 +152,11 @@ impl Connection {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        match self.stage {
+        let end = match self.stage {
             Stage::Ending(_, until) | Stage::Closing(_, _, until) => Some(until),
             _ => None,
-        }
+        };
+        earliest(end, self.reopen_at)
     }
 }
 
@@ -438,15 +443,11 @@ impl Client {
             // The browser closed it: another one is made, as long as there is a path.
             None => {
                 if let Some(connection) = self.connection_mut(key) {
-                    connection.reopened += 1;
-                    if connection.reopened > REOPENED {
-                        let error =
-                            Error::new(Code::ProtocolViolation, "its channel is closed again and again");
-                        self.fail_connection(now, key, &error);
-                        return;
-                    }
+                    connection.closes = (connection.closes + 1).min(16);
+                    let wait = (REOPEN_AFTER << connection.closes).min(REOPEN_AFTER_MOST);
+                    connection.reopen_at = Some(now + wait);
+                    self.wake_at(Some(now + wait));
                 }
-                self.carry_connection(now, key);
             }
         }
     }
@@ -465,7 +466,8 @@ impl Client {
         let mut lost = Vec::new();
         for (_, connection) in self.peers.get_mut(peer).connections.iter_mut() {
             connection.channel = Opening::None;
-            connection.reopened = 0;
+            connection.closes = 0;
+            connection.reopen_at = None;
             if connection.stream.carrier() == Carrier::Channel {
                 connection
                     .stream
@@ -503,9 +505,11 @@ impl Client {
         let terms = connection.terms.clone();
         let makes = link == Carrier::Channel
             && connection.channel == Opening::None
+            && connection.reopen_at.is_none_or(|at| at <= now)
             && matches!(key.number, Number::Ours(_));
         if makes {
             connection.channel = Opening::Asked;
+            connection.reopen_at = None;
         }
         let mut lost = Vec::new();
         if carrier != had {
@@ -613,6 +617,12 @@ impl Client {
                 self.end_connection(key, Code::Timeout, Code::Timeout.as_str());
             }
             self.tick_stream(now, key);
+            let reopens = self
+                .connection_mut(key)
+                .is_some_and(|connection| connection.reopen_at.take_if(|at| *at <= now).is_some());
+            if reopens {
+                self.carry_connection(now, key);
+            }
         }
     }
 

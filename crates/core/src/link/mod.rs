@@ -395,6 +395,7 @@ impl Link {
 
     fn ping(&mut self, now: Time) {
         self.ping_at = Some(now);
+        self.asked_at = now;
         self.control
             .retain(|frame| !matches!(frame, LinkFrame::Ping { .. }));
         self.control.push_back(LinkFrame::Ping { token: now.0 as u32 });
