@@ -79,6 +79,16 @@ pub struct Terms {
 }
 
 impl Terms {
+    fn ask(&self, number: u32) -> Item {
+        Item::Connect {
+            number,
+            label: self.label.clone(),
+            metadata: self.metadata.clone(),
+            ordered: self.ordered,
+            max_retransmits: self.max_retransmits,
+        }
+    }
+
     fn delivery(&self) -> Delivery {
         match (self.max_retransmits, self.ordered) {
             (Some(_), _) => Delivery::Lossy,
@@ -105,6 +115,8 @@ pub(super) struct Connection {
     stage: Stage,
     stream: Stream,
     channel: Opening,
+    /// There was no way to the other side, whose answer may be given up: it is asked again.
+    asks_again: bool,
     /// How often its channel was closed on the present path.
     closes: u32,
     /// When it is made anew.
@@ -126,6 +138,7 @@ impl Connection {
             terms,
             stage: Stage::Pending,
             channel: Opening::None,
+            asks_again: false,
             closes: 0,
             reopen_at: None,
         }
@@ -174,13 +187,7 @@ impl Client {
         let state = self.peers.get_mut(peer);
         state.connections_made += 1;
         let number = state.connections_made;
-        let asks = self.encode(&Item::Connect {
-            number,
-            label: terms.label.clone(),
-            metadata: terms.metadata.clone(),
-            ordered: terms.ordered,
-            max_retransmits: terms.max_retransmits,
-        })?;
+        let asks = self.encode(&terms.ask(number))?;
         let key = ConnectionKey {
             peer,
             number: Number::Ours(number),
@@ -295,7 +302,20 @@ impl Client {
                 };
                 let state = self.peers.get_mut(peer);
                 if number <= state.connections_heard {
-                    // Numbers are never used again: the page may still have something of that one.
+                    // Asked again, because the answer may be lost. Numbers are never used for another one.
+                    match state
+                        .connections
+                        .get(&key.number)
+                        .map(|connection| &connection.stage)
+                    {
+                        Some(Stage::Pending) => {}
+                        Some(_) => {
+                            if let Ok(item) = self.encode(&Item::Accepted { number }) {
+                                self.send_encoded(now, peer, &item, None);
+                            }
+                        }
+                        None => self.disown(now, key),
+                    }
                     return;
                 }
                 state.connections_heard = number;
@@ -466,6 +486,7 @@ impl Client {
         let mut lost = Vec::new();
         for (_, connection) in self.peers.get_mut(peer).connections.iter_mut() {
             connection.channel = Opening::None;
+            connection.asks_again = true;
             connection.closes = 0;
             connection.reopen_at = None;
             if connection.stream.carrier() == Carrier::Channel {
@@ -495,6 +516,16 @@ impl Client {
             return;
         };
         if connection.stage == Stage::Pending {
+            connection.asks_again |= link == Carrier::None;
+            if link != Carrier::None
+                && std::mem::take(&mut connection.asks_again)
+                && let Number::Ours(number) = key.number
+            {
+                let asks = connection.terms.ask(number);
+                if let Ok(asks) = self.encode(&asks) {
+                    self.tell(now, key.peer, &asks);
+                }
+            }
             return;
         }
         let had = connection.stream.carrier();
