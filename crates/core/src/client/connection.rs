@@ -301,6 +301,10 @@ impl Client {
                     number: Number::Theirs(number),
                 };
                 let state = self.peers.get_mut(peer);
+                if state.link.carrier() == Carrier::None {
+                    // It broke the rules a moment ago, and what else it said then is of no use.
+                    return;
+                }
                 if number <= state.connections_heard {
                     // Asked again, because the answer may be lost. Numbers are never used for another one.
                     match state
