@@ -305,6 +305,7 @@ fn more_than_may_wait_for_a_peer_is_refused_and_the_rest_kept() {
         .iter()
         .map(|(receipt, error)| (*receipt, error.code))
         .collect();
-    assert_eq!(refused, [(receipts[17], Code::BacklogFull)]);
+    let last = receipts[16..].iter().map(|receipt| (*receipt, Code::BacklogFull));
+    assert_eq!(refused, last.collect::<Vec<_>>());
     assert!(rig.client.kept_bytes() <= limits::OUTBOX + limits::MESSAGE);
 }
