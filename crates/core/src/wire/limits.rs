@@ -24,7 +24,7 @@ pub const SDP: usize = 32 * 1024;
 pub const CANDIDATE: usize = 1024;
 /// Candidates in one frame.
 pub const CANDIDATES_PER_FRAME: usize = 16;
-/// Candidates of one generation of a link, those that wait for a description included.
+/// Candidates from one description of the other side's to the next, those that wait for a description included.
 pub const CANDIDATES_PER_GENERATION: usize = 64;
 /// Names in one `Tag`, `Untag`, `Watch` or `Unwatch` frame.
 pub const NAMES_PER_FRAME: usize = 64;
