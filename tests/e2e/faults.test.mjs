@@ -13,7 +13,7 @@ const TOLD = {
   client: ["signalling_drop", "half_open_socket", "server_away", "server_drain", "server_busy", "resume_refused", "id_lost", "network_change"],
 };
 /** As many at a time as two cores bear without being a fault of their own. */
-const AT_ONCE = 7;
+const AT_ONCE = Number(process.env.PEERLOOM_AT_ONCE ?? 7);
 /** Milliseconds from a fault's end until the link is live again and all is confirmed, by pair and fault. */
 const times = new Map();
 
