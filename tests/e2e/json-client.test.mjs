@@ -54,6 +54,7 @@ class JsonClient {
 
   /** What the other side sent is taken once, in order, and confirmed. */
   #relayed({ from, instance, frame }) {
+    if (frame.ping) this.send({ relay: { to: from, instance, frame: { pong: frame.ping } } });
     if (!frame.data) return;
     const { header, items } = frame.data;
     if (header.stream > this.#stream) [this.#stream, this.#expected] = [header.stream, 0];

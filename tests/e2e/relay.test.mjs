@@ -76,7 +76,8 @@ for (const webrtc of [[true, false], [false, false]]) {
         return { got, path, connections: connections() };
       });
       assert.deepEqual(result.got, Array.from({ length: 300 }, (_, n) => ({ n })));
-      assert.deepEqual(result.path, ["relayed"]);
+      // Until something has come that way, nobody knows that it leads anywhere.
+      assert.deepEqual(result.path.filter((state) => state !== "connecting"), ["relayed"]);
       assert.deepEqual(result.connections, { made: 0, open: 0 });
     }
     assert.equal(await alice.run(() => sdk.Client.supported.webrtc), webrtc[0]);
