@@ -74,19 +74,31 @@ for (const kind of ["chromium", "firefox"]) {
   });
 }
 
+/**
+ * Collects garbage until a finalizer has run for an object that this page let go of: whatever was let go of before it has
+ * been collected by then, and the finalizers of the wasm's objects, which may let go of others, have run too.
+ */
+async function collect(actor, devtools) {
+  await actor.run(() => {
+    window.collected = new Promise((resolve) => {
+      window.sentinels = new FinalizationRegistry(resolve);
+      window.sentinels.register({}, true);
+    }).then(() => (window.wasCollected = true));
+    window.wasCollected = false;
+  });
+  while (!(await actor.run(() => window.wasCollected))) await devtools.send("HeapProfiler.collectGarbage");
+}
+
 /** What is in use after a garbage collection. */
 async function inUse(actor, devtools) {
-  // Objects of the wasm are freed by finalizers, which may let go of others.
-  for (let round = 0; round < 3; round += 1) {
-    await devtools.send("HeapProfiler.collectGarbage");
-    await actor.run(() => new Promise((resolve) => setTimeout(resolve, 100)));
-  }
+  for (let round = 0; round < 3; round += 1) await collect(actor, devtools);
   const { usedSize } = await devtools.send("Runtime.getHeapUsage");
   return { heap: usedSize, wasm: await wasmBytes(actor) };
 }
 
 /** The browser's own objects that stay alive, by name; what is only slow to go does not count. */
 async function alive(actor) {
+  const devtools = await actor.page.createCDPSession();
   const count = async (name) => {
     const prototype = await actor.page.evaluateHandle((name) => globalThis[name].prototype, name);
     const objects = await actor.page.queryObjects(prototype); // after a garbage collection
@@ -96,10 +108,8 @@ async function alive(actor) {
   };
   const left = {};
   for (const name of ["RTCPeerConnection", "RTCDataChannel", "WebSocket"]) {
-    for (let round = 0; round < 20 && left[name] !== 0; round += 1) {
-      left[name] = await count(name);
-      if (left[name] > 0) await new Promise((resolve) => setTimeout(resolve, 500));
-    }
+    const deadline = performance.now() + 10_000;
+    while ((left[name] = await count(name)) > 0 && performance.now() < deadline) await collect(actor, devtools);
   }
   return left;
 }
