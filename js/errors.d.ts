@@ -64,4 +64,18 @@ export declare const errors: {
   readonly crashed: ErrorEntry;
   /** More than 256 MiB wait for this peer already. */
   readonly backlog_full: ErrorEntry;
+  /** The offer was withdrawn, has expired, or its owner is gone. */
+  readonly offer_closed: ErrorEntry;
+  /** The other side does not want this, or does not let this page have it. */
+  readonly declined: ErrorEntry;
+  /** The transfer was cancelled; the detail says by whom. */
+  readonly cancelled: ErrorEntry;
+  /** What the other side sent does not match its own hash, for the second time. */
+  readonly file_corrupt: ErrorEntry;
+  /** The file can't be read any more, or is not the one that was offered. */
+  readonly file_changed: ErrorEntry;
+  /** There is no room left where the file is kept. */
+  readonly storage_full: ErrorEntry;
+  /** The file can't be written where it is to go. */
+  readonly storage_failed: ErrorEntry;
 };

@@ -41,7 +41,7 @@ export const errors = Object.freeze({
   }),
   load_failed: Object.freeze({
     cause: "A part of the library could not be loaded.",
-    remedy: "Serve diagnose.js and peerloom_bg.wasm (application/wasm) beside index.js, and allow 'wasm-unsafe-eval' in the page's CSP.",
+    remedy: "Serve diagnose.js, files.js, files-worker.js and peerloom_bg.wasm (application/wasm) beside index.js, and allow 'wasm-unsafe-eval' in the page's CSP.",
   }),
   server_unreachable: Object.freeze({
     cause: "The signalling server could not be reached.",
@@ -110,5 +110,33 @@ export const errors = Object.freeze({
   backlog_full: Object.freeze({
     cause: "More than 256 MiB wait for this peer already.",
     remedy: "Await `send` before sending more; the peer may be away, or slow.",
+  }),
+  offer_closed: Object.freeze({
+    cause: "The offer was withdrawn, has expired, or its owner is gone.",
+    remedy: "Ask the owner to offer the files again.",
+  }),
+  declined: Object.freeze({
+    cause: "The other side does not want this, or does not let this page have it.",
+    remedy: "Nothing to do, unless the people agree otherwise; the detail is the reason that was given.",
+  }),
+  cancelled: Object.freeze({
+    cause: "The transfer was cancelled; the detail says by whom.",
+    remedy: "Accept the offer again to go on where it stopped, as long as it stands.",
+  }),
+  file_corrupt: Object.freeze({
+    cause: "What the other side sent does not match its own hash, for the second time.",
+    remedy: "The fault is at the sender, who is in `peers`: ask for the file another way.",
+  }),
+  file_changed: Object.freeze({
+    cause: "The file can't be read any more, or is not the one that was offered.",
+    remedy: "Offer the file again as it is now.",
+  }),
+  storage_full: Object.freeze({
+    cause: "There is no room left where the file is kept.",
+    remedy: "Make room on the device, then accept the offer again: what has arrived is not sent twice.",
+  }),
+  storage_failed: Object.freeze({
+    cause: "The file can't be written where it is to go.",
+    remedy: "Check the permission, or give `accept` another place in `to`; the detail has the browser's own words.",
   }),
 });

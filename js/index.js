@@ -2,7 +2,7 @@
 // `client.open` do. The classes of peers and threads come from the wasm; `Client` is wrapped, so that it can be made, and
 // given listeners, before the wasm is there.
 
-import load, { Client as WasmClient, Connection, Peer, Thread } from "./peerloom.js";
+import load, { Client as WasmClient, Connection, Peer, pieceFor, Receiver, safeFileName, Sender, Thread } from "./peerloom.js";
 import { describe, PeerloomError } from "./error.js";
 import { errors } from "./errors.js";
 
@@ -39,16 +39,44 @@ async function code(source = new URL("peerloom_bg.wasm", import.meta.url)) {
   return found;
 }
 
-let diagnosing;
-
-/** The checks, which nothing waits for: kept apart, so that they are out of the way of what must be there first. */
-function loadDiagnose() {
-  diagnosing ??= import("./diagnose.js").catch((cause) => {
-    diagnosing = undefined;
-    throw new PeerloomError("load_failed", cause?.message ?? "", { cause });
-  });
-  return diagnosing;
+/** A module that nothing waits for at first: kept apart, so that it is out of the way of what must be there. */
+function later(importModule) {
+  let loading;
+  return () => {
+    loading ??= importModule().catch((cause) => {
+      loading = undefined;
+      throw new PeerloomError("load_failed", cause?.message ?? "", { cause });
+    });
+    return loading;
+  };
 }
+
+const loadDiagnose = later(() => import("./diagnose.js"));
+
+const loadFiles = later(async () => {
+  const files = await import("./files.js");
+  files.setUp({ PeerloomError, pieceFor, Receiver, safeFileName, Sender });
+  return files;
+});
+
+/** What is dropped on a page can be read only while it is told of. */
+function grasp(what) {
+  if (!(what instanceof (globalThis.DataTransfer ?? Array)) || Array.isArray(what)) return what;
+  const items = Array.from(what.items).filter(({ kind }) => kind === "file");
+  return items.map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
+}
+
+async function offer(offerTo, what, options) {
+  const grasped = grasp(what);
+  return (await loadFiles())[offerTo](this, grasped, options);
+}
+
+Object.defineProperties(Peer.prototype, {
+  offer: { value(what, options) { return offer.call(this, "offerToPeer", what, options); } },
+});
+Object.defineProperties(Thread.prototype, {
+  offer: { value(what, options) { return offer.call(this, "offerToThread", what, options); } },
+});
 
 /** The socket's address: the page's own origin by default, and `/peerloom` where no path is given. */
 function address(server = "/peerloom") {
@@ -79,6 +107,7 @@ function openSocket(server) {
 function prepare() {
   // When it is needed, the network may be gone.
   loadDiagnose().catch(() => {});
+  loadFiles().catch(() => {});
   // The first use of the browser's WebRTC starts it, which takes a while.
   globalThis.RTCPeerConnection?.generateCertificate?.({ name: "ECDSA", namedCurve: "P-256" }).catch(() => {});
 }
@@ -128,6 +157,8 @@ export class Client {
   /** Calls of before that, carried out in order when it is. */
   #before = [];
   #opening;
+  /** The offers of others. */
+  #offers;
   #closed = false;
   /** Whether a server has ever admitted it. */
   #admitted = false;
@@ -174,6 +205,7 @@ export class Client {
       if (this.#closed) throw new PeerloomError("closed");
       this.#inner ??= new WasmClient({ ...this.#options, server }, socket);
       this.#inner.on("error", (error) => (this.#failure = error), false);
+      this.#inner.takeOffers((connection) => this.#offered(connection));
       for (const call of this.#before.splice(0)) call();
       await this.#inner.open();
       this.#admitted = true;
@@ -210,7 +242,20 @@ export class Client {
   }
 
   async thread(id, options) {
-    return this.#opened().thread(id === undefined || id === null ? undefined : text(id, "the thread's id"), options);
+    const thread = await this.#opened().thread(id === undefined || id === null ? undefined : text(id, "the thread's id"), options);
+    // After the page's own next step, which may be to listen.
+    if (this.#offers) setTimeout(() => this.#offers.joined(thread.id));
+    return thread;
+  }
+
+  async #offered(connection) {
+    try {
+      const { Registry } = await loadFiles();
+      this.#offers ??= new Registry(this.#inner);
+      await this.#offers.take(connection);
+    } catch {
+      connection.reject("unsupported");
+    }
   }
 
   tag(...tags) {

@@ -215,7 +215,15 @@ export class Flat {
     if (this.length > MESSAGE) throw new TooLarge(`${this.length} bytes; a connection takes ${MESSAGE}`);
   }
 
+  /** What is copied out of it before anything else happens. */
   take(most) {
+    const first = this.#parts[0];
+    const rest = first.length - this.#offset;
+    const size = Math.min(most, this.length);
+    if (size < rest) {
+      this.length -= size;
+      return first.subarray(this.#offset, (this.#offset += size));
+    }
     const bytes = new Uint8Array(Math.min(most, this.length));
     for (let at = 0; at < bytes.length; ) {
       const [part] = this.#parts;
@@ -253,10 +261,17 @@ function flattenRich({ json, parts }) {
   return new Flat(new Uint8Array(head.buffer), text, ...parts);
 }
 
-/** The value of pieces that came in that order, of `length` bytes together. */
+/** The bytes of pieces that came in that order, of `length` together. */
+export function join(pieces, length) {
+  if (pieces.length === 1) return pieces[0];
+  const bytes = new Uint8Array(length);
+  pieces.reduce((at, piece) => (bytes.set(piece, at), at + piece.length), 0);
+  return bytes;
+}
+
+/** The value of such pieces. */
 export function unflatten(pieces, length) {
-  const bytes = pieces.length === 1 ? pieces[0] : new Uint8Array(length);
-  if (pieces.length > 1) pieces.reduce((at, piece) => (bytes.set(piece, at), at + piece.length), 0);
+  const bytes = join(pieces, length);
   const text = (part) => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(part);
   switch (bytes[0]) {
     case TEXT:

@@ -15,7 +15,7 @@ use crate::runtime::Runtime;
 use crate::{error, value, web};
 
 /// The events of a client.
-pub(crate) const EVENTS: &[&str] = &["state", "message", "connection", "presence", "error"];
+pub(crate) const EVENTS: &[&str] = &["state", "message", "connection", "offer", "presence", "error"];
 
 /// This page's session with a signalling server.
 #[wasm_bindgen(skip_typescript)]
@@ -90,6 +90,18 @@ impl Client {
     #[wasm_bindgen(skip_typescript)]
     pub fn open(&self) -> Promise {
         self.runtime.open()
+    }
+
+    /// Who takes connections that carry files: `js/files.js`.
+    #[wasm_bindgen(js_name = takeOffers, skip_typescript)]
+    pub fn take_offers(&self, taker: Function) {
+        self.runtime.take_offers(taker);
+    }
+
+    /// Tells the page of an offer. Returns whether anybody listens.
+    #[wasm_bindgen(js_name = emitOffer, skip_typescript)]
+    pub fn emit_offer(&self, offer: &JsValue) -> bool {
+        self.runtime.listeners.offer(offer)
     }
 
     /// The peer of that id.

@@ -11,6 +11,7 @@ use js_sys::{Array, Function, Promise, Uint8Array};
 use peerloom_core::client::{Client, ConnectionKey, Number, Terms};
 use peerloom_core::link::Piece;
 use peerloom_core::map::Map;
+use peerloom_core::transfer;
 use peerloom_core::wire::{Name, limits};
 use peerloom_core::{Code, Error};
 use wasm_bindgen::prelude::*;
@@ -24,6 +25,8 @@ use crate::{error, options};
 const EVENTS: &[&str] = &["open", "message", "drain", "close", "error"];
 /// Bytes of one message that this page takes.
 const MESSAGE: usize = 1024 * 1024 * 1024;
+/// Bytes of one message about files: a piece, and what stands before it.
+const FILES_MESSAGE: usize = transfer::PIECE.1 as usize + 1024;
 /// Messages of a lossy connection that may be incomplete at once.
 const INCOMPLETE: usize = 64;
 /// What a piece takes at least, in bytes.
@@ -186,19 +189,27 @@ impl ConnectionSeat {
         }
     }
 
+    fn is_closing(&self) -> bool {
+        self.state.get().starts_with("clos")
+    }
+
     /// Whether it is over.
     pub(crate) fn is_closed(&self) -> bool {
         self.state.get() == "closed"
     }
 
     fn send(self: &Rc<Self>, data: &JsValue) -> Promise {
-        if self.state.get().starts_with("clos") {
+        if self.is_closing() {
             return Promise::reject(&error::new(Code::Closed, "the connection"));
         }
-        let content = match value::flatten(data) {
-            Ok(content) => content,
-            Err(error) => return Promise::reject(&error),
-        };
+        match value::flatten(data) {
+            Ok(content) => self.put(content),
+            Err(error) => Promise::reject(&error),
+        }
+    }
+
+    /// Sends it after what waits already.
+    fn put(self: &Rc<Self>, content: Flattened) -> Promise {
         if let Flattened::Ready(flat) = &content {
             self.waiting.set(self.waiting.get() + flat.length());
         }
@@ -301,11 +312,16 @@ impl ConnectionSeat {
         });
     }
 
+    /// Whether it carries files, which are not values.
+    fn is_offer(&self) -> bool {
+        self.terms.manifest.is_some()
+    }
+
     /// A piece has come.
     pub(crate) fn received(self: &Rc<Self>, piece: &Piece) {
         let bytes = Uint8Array::from(piece.bytes.as_slice());
         if piece.index == 0 && piece.last {
-            self.deliver(value::unflatten(&Array::of1(&bytes), piece.bytes.len()));
+            self.deliver(&Array::of1(&bytes), piece.bytes.len());
             return;
         }
         let mut assemblies = self.assemblies.borrow_mut();
@@ -329,7 +345,8 @@ impl ConnectionSeat {
             assembly.all = piece.index.checked_add(1);
         }
         let size = self.assembled.get() + assembly.size() - before;
-        if out_of_turn || size > MESSAGE || piece.index as usize > MESSAGE / CHUNK {
+        let most = if self.is_offer() { FILES_MESSAGE } else { MESSAGE };
+        if out_of_turn || size > most || piece.index as usize > MESSAGE / CHUNK {
             drop(assemblies);
             let code = if out_of_turn {
                 Code::ProtocolViolation
@@ -351,12 +368,16 @@ impl ConnectionSeat {
         drop(assemblies);
         if let Some(assembly) = assembly {
             self.assembled.set(self.assembled.get() - assembly.size());
-            self.deliver(value::unflatten(&assembly.chunks, assembly.bytes));
+            self.deliver(&assembly.chunks, assembly.bytes);
         }
     }
 
-    fn deliver(&self, read: Result<JsValue, Error>) {
-        match read {
+    fn deliver(&self, pieces: &Array, length: usize) {
+        if self.is_offer() {
+            self.listeners.emit("message", &value::join(pieces, length));
+            return;
+        }
+        match value::unflatten(pieces, length) {
             Ok(data) => self.listeners.emit("message", &data),
             Err(error) => self.failed(&error),
         }
@@ -495,6 +516,22 @@ impl Connection {
     #[wasm_bindgen(skip_typescript)]
     pub fn send(&self, data: &JsValue) -> Promise {
         self.seat.send(data)
+    }
+
+    /// What is offered, as JSON text, if it is to carry files.
+    #[wasm_bindgen(getter, skip_typescript)]
+    pub fn manifest(&self) -> Option<String> {
+        let manifest = self.seat.terms.manifest.as_ref();
+        manifest.map(|manifest| manifest.as_str().into())
+    }
+
+    /// Sends bytes as they are, where files are carried; resolves when the other side has them.
+    #[wasm_bindgen(js_name = sendFlat, skip_typescript)]
+    pub fn send_flat(&self, flat: JsValue) -> Promise {
+        if self.seat.is_closing() {
+            return Promise::reject(&error::new(Code::Closed, "the connection"));
+        }
+        self.seat.put(Flattened::Ready(flat.unchecked_into()))
     }
 
     /// Closes it when everything has arrived.

@@ -133,9 +133,17 @@ impl Listeners {
             call(&listener.function, argument);
         }
     }
+
+    /// The same; returns whether anybody listens.
+    pub(crate) fn offer(&self, argument: &JsValue) -> bool {
+        let listens = self.has("offer");
+        self.emit("offer", argument);
+        listens
+    }
 }
 
-fn call(function: &Function, argument: &JsValue) {
+/// Calls a function of the page's, or of what stands between it and this.
+pub(crate) fn call(function: &Function, argument: &JsValue) {
     if let Err(thrown) = function.call1(&JsValue::UNDEFINED, argument) {
         report(&thrown);
     }

@@ -8,6 +8,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`client`], [`peer`], [`thread`], [`connection`] | the exported classes |
+//! | [`transfer`] | the machines of files on their way, for `js/files.js` |
 //! | `options` | JavaScript options to validated configuration |
 //! | `runtime` | the core and the run loop; nothing else borrows the core |
 //! | `events` | listeners and their delivery; nothing else calls the page's functions |
@@ -23,6 +24,7 @@ mod options;
 pub mod peer;
 mod runtime;
 pub mod thread;
+pub mod transfer;
 mod value;
 mod web;
 

@@ -162,6 +162,7 @@ pub(crate) fn terms(value: &JsValue) -> Result<Terms, JsValue> {
                 _ => return Err(invalid("maxRetransmits", "takes a whole number from 0 to 65535")),
             },
         },
+        manifest: None,
     })
 }
 

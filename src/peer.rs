@@ -5,8 +5,8 @@ use std::rc::{Rc, Weak};
 
 use js_sys::Promise;
 use peerloom_core::Code;
-use peerloom_core::client::PeerKey;
-use peerloom_core::wire::JsonText;
+use peerloom_core::client::{PeerKey, Terms};
+use peerloom_core::wire::{JsonText, Manifest};
 use wasm_bindgen::prelude::*;
 
 use crate::events::{Listeners, emitter};
@@ -114,6 +114,18 @@ impl Peer {
             .upgrade()
             .ok_or_else(|| error::new(Code::Closed, ""))?;
         runtime.connect(self.key, terms)
+    }
+
+    /// Offers what `manifest`, JSON text, tells of: a connection that carries files.
+    #[wasm_bindgen(js_name = offering, skip_typescript)]
+    pub fn offering(&self, manifest: &str) -> Result<JsValue, JsValue> {
+        let manifest = Manifest::new(manifest)
+            .ok_or_else(|| error::new(Code::TooLarge, "names of more files than fit into an offer"))?;
+        let runtime = self
+            .runtime
+            .upgrade()
+            .ok_or_else(|| error::new(Code::Closed, ""))?;
+        runtime.connect(self.key, Terms::offer(manifest))
     }
 
     /// How the link is doing.

@@ -17,7 +17,7 @@ use crate::peer::PeerSeat;
 use crate::runtime::Runtime;
 use crate::{error, options, value, web};
 
-const EVENTS: &[&str] = &["join", "leave", "update", "message"];
+const EVENTS: &[&str] = &["join", "leave", "update", "message", "offer"];
 
 /// What belongs to one thread while this client is a member.
 pub(crate) struct ThreadSeat {
@@ -207,6 +207,12 @@ impl Thread {
             Ok(runtime) => runtime.send(data, move |core, now, body| core.send_thread(now, &id, body)),
             Err(error) => Promise::reject(&error),
         }
+    }
+
+    /// Tells the page of an offer. Returns whether anybody listens.
+    #[wasm_bindgen(js_name = emitOffer, skip_typescript)]
+    pub fn emit_offer(&self, offer: &JsValue) -> bool {
+        self.listeners().offer(offer)
     }
 
     /// Changes which media are allowed.

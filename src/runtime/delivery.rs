@@ -75,7 +75,11 @@ impl Runtime {
 
     /// A peer asks for a connection. Where nobody listens, nobody would ever answer.
     fn deliver_connection(&self, key: ConnectionKey, terms: Terms) {
-        if self.listeners.has("connection") {
+        let taker = terms.manifest.as_ref().and_then(|_| self.offer_taker());
+        if let Some(taker) = taker {
+            let seat = self.connection(key, terms);
+            events::call(&taker, &seat.wrapper());
+        } else if terms.manifest.is_none() && self.listeners.has("connection") {
             let seat = self.connection(key, terms);
             self.listeners.emit("connection", &seat.wrapper());
         } else if let Ok(reason) = Name::new("unhandled") {

@@ -99,6 +99,8 @@ pub(crate) struct Runtime {
     sessions: RefCell<Map<ConnectionKey, Rc<ConnectionSeat>>>,
     weather: Weather,
     handlers: RefCell<Map<Name, Function>>,
+    /// Takes connections that carry files.
+    offer_taker: RefCell<Option<Function>>,
     pub(crate) listeners: Rc<Listeners>,
     lane: RefCell<VecDeque<Job>>,
     lane_runs: Cell<bool>,
@@ -148,6 +150,7 @@ impl Runtime {
             sessions: RefCell::default(),
             weather: Weather::default(),
             handlers: RefCell::default(),
+            offer_taker: RefCell::default(),
             listeners: Rc::new(Listeners::new(client::EVENTS)),
             lane: RefCell::default(),
             lane_runs: Cell::new(false),
@@ -308,6 +311,15 @@ impl Runtime {
         self.handlers.borrow_mut().insert(name, handler);
     }
 
+    /// Registers who takes offers.
+    pub(crate) fn take_offers(&self, taker: Function) {
+        self.offer_taker.replace(Some(taker));
+    }
+
+    pub(crate) fn offer_taker(&self) -> Option<Function> {
+        self.offer_taker.borrow().clone()
+    }
+
     /// Removes it, if it is still this one.
     pub(crate) fn unhandle(&self, name: &Name, handler: &Function) {
         let mut handlers = self.handlers.borrow_mut();
@@ -324,6 +336,7 @@ impl Runtime {
         self.weather.clear();
         self.timer().clear();
         self.handlers.borrow_mut().clear();
+        self.offer_taker.take();
         for job in self.lane.take() {
             let closed = error::new(Code::Closed, "");
             let _ = job.reject.call1(&JsValue::UNDEFINED, &closed);

@@ -68,7 +68,7 @@ codes! {
         "Use a current browser; the detail names what is missing.";
     LoadFailed "load_failed"
         "A part of the library could not be loaded."
-        "Serve diagnose.js and peerloom_bg.wasm (application/wasm) beside index.js, and allow 'wasm-unsafe-eval' in the page's CSP.";
+        "Serve diagnose.js, files.js, files-worker.js and peerloom_bg.wasm (application/wasm) beside index.js, and allow 'wasm-unsafe-eval' in the page's CSP.";
     ServerUnreachable "server_unreachable"
         "The signalling server could not be reached."
         "Check the server's address, that it runs, and that the page's network lets WebSockets through.";
@@ -120,6 +120,27 @@ codes! {
     BacklogFull "backlog_full"
         "More than 256 MiB wait for this peer already."
         "Await `send` before sending more; the peer may be away, or slow.";
+    OfferClosed "offer_closed"
+        "The offer was withdrawn, has expired, or its owner is gone."
+        "Ask the owner to offer the files again.";
+    Declined "declined"
+        "The other side does not want this, or does not let this page have it."
+        "Nothing to do, unless the people agree otherwise; the detail is the reason that was given.";
+    Cancelled "cancelled"
+        "The transfer was cancelled; the detail says by whom."
+        "Accept the offer again to go on where it stopped, as long as it stands.";
+    FileCorrupt "file_corrupt"
+        "What the other side sent does not match its own hash, for the second time."
+        "The fault is at the sender, who is in `peers`: ask for the file another way.";
+    FileChanged "file_changed"
+        "The file can't be read any more, or is not the one that was offered."
+        "Offer the file again as it is now.";
+    StorageFull "storage_full"
+        "There is no room left where the file is kept."
+        "Make room on the device, then accept the offer again: what has arrived is not sent twice.";
+    StorageFailed "storage_failed"
+        "The file can't be written where it is to go."
+        "Check the permission, or give `accept` another place in `to`; the detail has the browser's own words.";
 }
 
 /// A code with what exactly happened.

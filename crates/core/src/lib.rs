@@ -13,6 +13,7 @@
 //! | [`privacy`] | what the other side may learn of where this page is |
 //! | [`link`] | numbered, acknowledged messages to one peer, over whichever carrier there is |
 //! | [`thread`] | the client's view of threads and their members |
+//! | [`transfer`] | files on their way: what is asked for, and what is answered |
 //! | [`client`] | all of the client's machines put together |
 //! | [`hub`] | who is connected, who is where, who may do what |
 //! | [`error`] | the one table of error codes |
@@ -29,6 +30,7 @@ pub mod recovery;
 pub mod session;
 pub mod thread;
 pub mod time;
+pub mod transfer;
 pub mod wire;
 
 pub use error::{Code, Error};

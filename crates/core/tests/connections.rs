@@ -177,6 +177,7 @@ fn a_close_that_nobody_confirms_ends_all_the_same() {
         metadata: None,
         ordered: true,
         max_retransmits: None,
+        manifest: None,
     };
     let key = rig
         .client

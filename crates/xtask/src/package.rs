@@ -28,7 +28,7 @@ const INPUTS: [&str; 12] = [
 
 /// The modules of the package, each bundled with what it is made of: what pages import, and what that one imports when
 /// it is asked for.
-const MODULES: [&str; 2] = ["index", "diagnose"];
+const MODULES: [&str; 4] = ["index", "diagnose", "files", "files-worker"];
 
 /// The stand-in for the version in `pkg.json`.
 const PLACEHOLDER: &str = "\"version\": \"0.0.0\"";
@@ -232,6 +232,8 @@ fn bundle(kit: &Kit, place: &Path) -> Result<()> {
             remove(&entry.path())?;
         }
     }
+    // What the modules were made of.
+    remove(&place.join("files"))?;
     copy_all(&bundled, place)?;
     remove(&bundled)
 }

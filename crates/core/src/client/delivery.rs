@@ -444,7 +444,7 @@ impl Client {
                 self.event(Event::Request(asker, name, body));
             }
             Item::Reply { request, outcome } => self.replied(key, request, outcome),
-            Item::Connect { .. } | Item::Accepted { .. } | Item::Closed { .. } => {
+            Item::Connect { .. } | Item::Offer { .. } | Item::Accepted { .. } | Item::Closed { .. } => {
                 self.connection_item(now, key, item);
             }
             Item::Part { .. } | Item::Piece { .. } | Item::Void | Item::Unknown(_) => {}

@@ -88,6 +88,7 @@ fn of_item(item: &Item) -> usize {
         },
         Item::Part { bytes, .. } | Item::Piece { bytes, .. } | Item::Unknown(bytes) => bytes.0.len(),
         Item::Connect { metadata, .. } => 16 + text(metadata.as_ref()),
+        Item::Offer { manifest, .. } => 16 + manifest.as_str().len(),
         Item::Accepted { .. } | Item::Closed { .. } | Item::Void => 0,
     }
 }

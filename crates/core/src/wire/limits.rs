@@ -48,6 +48,10 @@ pub const LINK_FRAME_TARGET: usize = 16 * 1024;
 pub const PIECE: usize = LINK_FRAME_TARGET - 16;
 /// Connections that one peer may have asked this client for at once.
 pub const CONNECTIONS_PER_PEER: usize = 128;
+/// Bytes of what an offer says about its files, as JSON text.
+pub const MANIFEST: usize = 1024 * 1024;
+/// Bytes of these that one peer may have made this client keep.
+pub const MANIFESTS: usize = 4 * 1024 * 1024;
 /// Gaps in an unordered stream.
 pub const GAPS: usize = 4096;
 /// Answers to what a peer said that may wait for it.

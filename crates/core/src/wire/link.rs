@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::name::{Name, ThreadId};
-use super::value::{Body, Bytes, JsonText};
+use super::value::{Body, Bytes, JsonText, Manifest};
 
 /// "I have everything of your stream `stream` up to, not including, number `next`."
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,6 +157,13 @@ pub enum Item {
         last: bool,
         /// At most [`super::limits::PIECE`].
         bytes: Bytes,
+    },
+    /// A connection that carries files, once it is accepted. Numbered as those of `Connect` are.
+    Offer {
+        /// Counts the connections that the sender asked for; never used twice.
+        number: u32,
+        /// What is offered.
+        manifest: Manifest,
     },
     /// A kind of a later version, as it came: a server passes it on, a receiver ignores it. In JSON, which could not
     /// carry what nobody here understands, it becomes `Void`.

@@ -17,4 +17,4 @@ pub use signal::{Candidate, Description, DescriptionKind, Signal};
 pub use signalling::{
     ClientFrame, Hello, Instance, LeaveReason, Media, Member, PeerInfo, Resume, Secret, ServerFrame, Welcome,
 };
-pub use value::{Body, Bytes, JsonText};
+pub use value::{Body, Bytes, JsonText, Manifest};

@@ -31,15 +31,20 @@ where
     deserializer.deserialize_str(StrVisitor(make, PhantomData))
 }
 
-/// JSON text of user data: at most [`limits::USER_DATA`] bytes. Whether it is JSON is for its reader to find out.
+/// JSON text of at most so many bytes. Whether it is JSON is for its reader to find out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JsonText(Arc<str>);
+pub struct Text<const MOST: usize>(Arc<str>);
 
-impl JsonText {
-    /// Checks the length; `None` if it is over [`limits::USER_DATA`].
+/// User data, and what is said about a connection.
+pub type JsonText = Text<{ limits::USER_DATA }>;
+/// What an offer holds.
+pub type Manifest = Text<{ limits::MANIFEST }>;
+
+impl<const MOST: usize> Text<MOST> {
+    /// Checks the length; `None` if it is over the limit.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
-        (text.len() <= limits::USER_DATA).then(|| Self(text.into()))
+        (text.len() <= MOST).then(|| Self(text.into()))
     }
 
     /// The text.
@@ -49,16 +54,16 @@ impl JsonText {
     }
 }
 
-impl Serialize for JsonText {
+impl<const MOST: usize> Serialize for Text<MOST> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
     }
 }
 
-impl<'de> Deserialize<'de> for JsonText {
+impl<'de, const MOST: usize> Deserialize<'de> for Text<MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         visit_str(deserializer, |text| {
-            Self::new(text).ok_or("user data of at most 4096 bytes")
+            Self::new(text).ok_or("a text within its limit")
         })
     }
 }

@@ -11,7 +11,7 @@ use super::{Client, ClientState, Event, Output};
 use crate::error::{Code, Error};
 use crate::link::{Carrier, Delivery, Encoded, Receipt, Stream};
 use crate::time::{Time, earliest};
-use crate::wire::{Item, JsonText, Name, limits};
+use crate::wire::{Item, JsonText, Manifest, Name, limits};
 
 /// Milliseconds that the rest of a lossy connection may take to arrive once the other side has closed it.
 const REST: u64 = 1_000;
@@ -73,10 +73,30 @@ pub struct Terms {
     pub ordered: bool,
     /// How often a lost packet is sent again; none: until it has arrived.
     pub max_retransmits: Option<u16>,
+    /// The files that it is to carry, if it is an offer.
+    pub manifest: Option<Manifest>,
 }
 
 impl Terms {
+    /// An offer of files.
+    #[must_use]
+    pub fn offer(manifest: Manifest) -> Self {
+        Self {
+            label: None,
+            metadata: None,
+            ordered: true,
+            max_retransmits: None,
+            manifest: Some(manifest),
+        }
+    }
+
     fn ask(&self, number: u32) -> Item {
+        if let Some(manifest) = &self.manifest {
+            return Item::Offer {
+                number,
+                manifest: manifest.clone(),
+            };
+        }
         Item::Connect {
             number,
             label: self.label.clone(),
@@ -84,6 +104,12 @@ impl Terms {
             ordered: self.ordered,
             max_retransmits: self.max_retransmits,
         }
+    }
+
+    fn manifest_bytes(&self) -> usize {
+        self.manifest
+            .as_ref()
+            .map_or(0, |manifest| manifest.as_str().len())
     }
 
     fn delivery(&self) -> Delivery {
@@ -293,48 +319,16 @@ impl Client {
                 ordered,
                 max_retransmits,
             } => {
-                let key = ConnectionKey {
-                    peer,
-                    number: Number::Theirs(number),
+                let terms = Terms {
+                    label,
+                    metadata,
+                    ordered,
+                    max_retransmits,
+                    manifest: None,
                 };
-                let state = self.peers.get_mut(peer);
-                if state.link.carrier() == Carrier::None {
-                    // It broke the rules a moment ago, and what else it said then is of no use.
-                    return;
-                }
-                if number <= state.connections_heard {
-                    // Asked again, because the answer may be lost. Numbers are never used for another one.
-                    match state
-                        .connections
-                        .get(&key.number)
-                        .map(|connection| &connection.stage)
-                    {
-                        Some(Stage::Pending) => {}
-                        Some(_) => {
-                            if let Ok(item) = self.encode(&Item::Accepted { number }) {
-                                self.send_encoded(now, peer, &item, None);
-                            }
-                        }
-                        None => self.disown(now, key),
-                    }
-                    return;
-                }
-                state.connections_heard = number;
-                let connections = &mut state.connections;
-                let theirs = connections.keys().filter(|key| matches!(key, Number::Theirs(_)));
-                if theirs.count() >= limits::CONNECTIONS_PER_PEER {
-                    self.say_closed(now, key, Code::LimitReached.as_str());
-                } else if !connections.contains_key(&key.number) {
-                    let terms = Terms {
-                        label,
-                        metadata,
-                        ordered,
-                        max_retransmits,
-                    };
-                    connections.insert(key.number, Connection::new(terms.clone()));
-                    self.event(Event::Connection(key, terms));
-                }
+                self.asked_for(now, peer, number, terms);
             }
+            Item::Offer { number, manifest } => self.asked_for(now, peer, number, Terms::offer(manifest)),
             Item::Accepted { number } => {
                 let key = ConnectionKey {
                     peer,
@@ -371,6 +365,50 @@ impl Client {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The other side asks for a connection.
+    fn asked_for(&mut self, now: Time, peer: PeerKey, number: u32, terms: Terms) {
+        let key = ConnectionKey {
+            peer,
+            number: Number::Theirs(number),
+        };
+        let state = self.peers.get_mut(peer);
+        if state.link.carrier() == Carrier::None {
+            // It broke the rules a moment ago, and what else it said then is of no use.
+            return;
+        }
+        if number <= state.connections_heard {
+            // Asked again, because the answer may be lost. Numbers are never used for another one.
+            match state
+                .connections
+                .get(&key.number)
+                .map(|connection| &connection.stage)
+            {
+                Some(Stage::Pending) => {}
+                Some(_) => {
+                    if let Ok(item) = self.encode(&Item::Accepted { number }) {
+                        self.send_encoded(now, peer, &item, None);
+                    }
+                }
+                None => self.disown(now, key),
+            }
+            return;
+        }
+        state.connections_heard = number;
+        let connections = &mut state.connections;
+        let theirs = connections
+            .iter()
+            .filter(|(key, _)| matches!(key, Number::Theirs(_)));
+        let (count, bytes) = theirs.fold((0, terms.manifest_bytes()), |(count, bytes), (_, connection)| {
+            (count + 1, bytes + connection.terms.manifest_bytes())
+        });
+        if count >= limits::CONNECTIONS_PER_PEER || bytes > limits::MANIFESTS {
+            self.say_closed(now, key, Code::LimitReached.as_str());
+        } else if !connections.contains_key(&key.number) {
+            connections.insert(key.number, Connection::new(terms.clone()));
+            self.event(Event::Connection(key, terms));
         }
     }
 

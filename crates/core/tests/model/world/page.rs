@@ -300,6 +300,7 @@ impl World {
             metadata: None,
             ordered,
             max_retransmits,
+            manifest: None,
         };
         let client = &mut self.pages[page].client;
         let key = client.peer(&id(to));

@@ -1,0 +1,29 @@
+// Files: `peer.offer`, `thread.offer`, and the offers of others. Loaded when it is first needed, so it imports nothing that
+// knows a state of its own: index.js hands in the class of errors and the wasm's machines.
+
+import { kit } from "./files/kit.js";
+import { make, Registry } from "./files/offer.js";
+import { tidy } from "./files/sink.js";
+
+export { Registry };
+
+export function setUp(given) {
+  Object.assign(kit, given);
+  tidy();
+}
+
+/** Offers to one peer. */
+export function offerToPeer(peer, what, options) {
+  return make(what, options, undefined, (to) => {
+    to(peer);
+    return () => {};
+  });
+}
+
+/** Offers to the members of a thread, and to those who join while it stands. */
+export function offerToThread(thread, what, options) {
+  return make(what, options, thread, (to) => {
+    for (const { peer } of thread.members.values()) to(peer);
+    return thread.on("join", ({ peer }) => to(peer));
+  });
+}

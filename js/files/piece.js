@@ -1,0 +1,57 @@
+// One piece on its way: hashed, and made smaller where that pays. All of it is the browser's own code; the worker runs it
+// off the page's thread.
+
+/** SHA-256 (FIPS 180-4), as 32 bytes. */
+export async function hash(bytes) {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+}
+
+/** Pushes `bytes` through a stream that transforms them; `undefined` if that makes more than `most` bytes. */
+async function through(transform, bytes, most) {
+  const writer = transform.writable.getWriter();
+  // What goes wrong is told by the reading end.
+  writer.write(bytes).catch(() => {});
+  writer.close().catch(() => {});
+  const out = new Uint8Array(most);
+  let length = 0;
+  const reader = transform.readable.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return out.subarray(0, length);
+    if (length + value.length > most) {
+      reader.cancel().catch(() => {});
+      return undefined;
+    }
+    out.set(value, length);
+    length += value.length;
+  }
+}
+
+const canDeflate = typeof CompressionStream === "function" && typeof DecompressionStream === "function";
+/** What has to be saved, as a part of the whole, for its inflation to be worth the while. */
+const WORTH = 0.9;
+
+/** Reads, hashes, and with `squeeze` deflates a piece, if that makes it smaller by a tenth at least. */
+export async function pack(source, squeeze) {
+  const bytes = new Uint8Array(source instanceof Blob ? await source.arrayBuffer() : source);
+  const [hashed, small] = await Promise.all([
+    hash(bytes),
+    squeeze && canDeflate ? through(new CompressionStream("deflate-raw"), bytes, Math.floor(bytes.length * WORTH)) : undefined,
+  ]);
+  return { hash: hashed, bytes: small ?? bytes, deflated: small !== undefined, length: bytes.length };
+}
+
+/** The bytes of a piece that came, if they are what they should be. */
+export async function unpack(bytes, deflated, length, expected) {
+  let whole = bytes;
+  if (deflated) {
+    try {
+      whole = await through(new DecompressionStream("deflate-raw"), bytes, length);
+    } catch {
+      return undefined; // not compressed at all
+    }
+  }
+  if (whole?.length !== length) return undefined;
+  const found = await hash(whole);
+  return found.every((byte, index) => byte === expected[index]) ? whole : undefined;
+}

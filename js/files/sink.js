@@ -1,0 +1,322 @@
+// Where a transfer's files go: the browser's downloads, a Blob, a stream, a file or folder that the visitor has chosen.
+// A sink is opened, says how many bytes it has from an earlier time, takes pieces, and is finished or let go.
+
+import { failure } from "./kit.js";
+import { hasWorker, labour } from "./labour.js";
+import { harmless } from "./manifest.js";
+import { archive } from "./zip.js";
+
+/** Bytes that are kept in memory where nothing can be kept on disk. */
+const MEMORY = 256 * 1024 * 1024;
+/** Bytes after which a Blob in the making is given to the browser, which may put it on disk. */
+const HANDED = 8 * 1024 * 1024;
+
+/** What the browser says of its storage, in the library's own words. */
+function failed(error) {
+  if (error?.name === "PeerloomError") return error;
+  const full = error?.name === "QuotaExceededError" || /quota|space|disk full/i.test(error?.message ?? "");
+  return failure(full ? "storage_full" : "storage_failed", error?.message ?? String(error), { cause: error });
+}
+
+async function guarded(act) {
+  try {
+    return await act();
+  } catch (error) {
+    throw failed(error);
+  }
+}
+
+/** Hands a file to the browser's downloads. The type says nothing that a browser could run. */
+export function download(file, name) {
+  const address = URL.createObjectURL(new Blob([file], { type: "application/octet-stream" }));
+  const link = Object.assign(document.createElement("a"), { href: address, download: name });
+  link.style.display = "none";
+  document.body.append(link);
+  link.click();
+  link.remove();
+  // The browser has taken hold of it by then.
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
+
+function whole(blob, { name, type, modified }) {
+  return new File([blob], name, { type: harmless(type), lastModified: modified });
+}
+
+// ---- on disk, as it comes ----
+
+/** In the origin-private file system until all is there, then a download. Goes on after the page was loaded anew. */
+class Stage {
+  #files;
+  #key;
+  #starts;
+  #release;
+  #deliver;
+
+  constructor(files, key, deliver) {
+    this.#files = files;
+    this.#key = key;
+    this.#deliver = deliver;
+    let at = 0;
+    this.#starts = files.map(({ size }) => (at += size) - size);
+  }
+
+  canRewrite = true;
+
+  async open() {
+    // One page at a time has it; another one makes its own.
+    for (let copy = 1; ; copy += 1) {
+      const key = copy === 1 ? this.#key : `${this.#key}-${copy}`;
+      const release = await claim(key);
+      if (!release) continue;
+      this.#release = release;
+      this.#key = key;
+      break;
+    }
+    return guarded(async () => {
+      const needed = this.#files.reduce((sum, { size }) => sum + size, 0);
+      const held = await labour("openStage", [this.#key]);
+      const { quota, usage } = (await navigator.storage.estimate?.().catch(() => undefined)) ?? {};
+      if (quota !== undefined && needed - held > quota - usage) {
+        throw new DOMException(`${needed - held} bytes are needed, ${Math.max(0, quota - usage)} are there`, "QuotaExceededError");
+      }
+      return Math.min(held, needed);
+    });
+  }
+
+  #at({ file, offset }) {
+    return this.#starts[file] + offset;
+  }
+
+  put(place, bytes, deflated, expected) {
+    const given = [this.#key, this.#at(place), bytes, deflated, place.length, expected];
+    return guarded(() => labour("putStage", given, [bytes.buffer]));
+  }
+
+  async store() {}
+
+  hashes(places) {
+    return guarded(() => labour("hashStage", [this.#key, places.map((place) => [this.#at(place), place.length])]));
+  }
+
+  truncate(place) {
+    return guarded(() => labour("truncateStage", [this.#key, this.#at(place)]));
+  }
+
+  async finish() {
+    const files = await guarded(async () => {
+      const needed = this.#files.reduce((sum, { size }) => sum + size, 0);
+      await labour("truncateStage", [this.#key, needed]);
+      await labour("closeStage", [this.#key]);
+      const root = await navigator.storage.getDirectory();
+      const folder = await root.getDirectoryHandle("peerloom-files");
+      const staged = await (await folder.getFileHandle(this.#key)).getFile();
+      await folder.getFileHandle(`${this.#key}.done`, { create: true });
+      return this.#files.map((file, index) => whole(staged.slice(this.#starts[index], this.#starts[index] + file.size), file));
+    });
+    await this.#deliver(files);
+    return files;
+  }
+
+  /** What is there stays for another time, unless it is of no use. */
+  async abort(keep) {
+    await labour(keep ? "closeStage" : "removeStage", [this.#key]).catch(() => {});
+    this.#release?.();
+  }
+}
+
+/** Holds a name for the page's life; nothing if another page has it. */
+async function claim(key) {
+  if (!navigator.locks) return () => {};
+  return new Promise((resolve) => {
+    navigator.locks.request(`peerloom-files ${key}`, { ifAvailable: true }, (lock) => {
+      if (!lock) {
+        resolve(undefined);
+        return undefined;
+      }
+      return new Promise((release) => resolve(release));
+    });
+  });
+}
+
+/** Removes what is done, and what nobody has gone on with for a week. */
+export async function tidy() {
+  try {
+    const root = await navigator.storage.getDirectory();
+    const folder = await root.getDirectoryHandle("peerloom-files");
+    const names = [];
+    for await (const name of folder.keys()) names.push(name);
+    for (const name of names.filter((name) => !name.endsWith(".done"))) {
+      const release = await claim(name);
+      if (!release) continue;
+      const done = names.includes(`${name}.done`);
+      const file = await (await folder.getFileHandle(name)).getFile();
+      if (done || Date.now() - file.lastModified > 7 * 24 * 60 * 60 * 1000) {
+        await folder.removeEntry(name);
+        if (done) await folder.removeEntry(`${name}.done`);
+      }
+      release();
+    }
+  } catch {
+    // There is nothing, or it can't be looked at.
+  }
+}
+
+/** How many bytes of it are here from an earlier time. */
+export async function staged(key) {
+  try {
+    const root = await navigator.storage.getDirectory();
+    const folder = await root.getDirectoryHandle("peerloom-files");
+    return (await (await folder.getFileHandle(key)).getFile()).size;
+  } catch {
+    return 0;
+  }
+}
+
+// ---- one after the other ----
+
+/** Files written from their beginning to their end, each to what `begin` opens for it: `{ write, close, abort }`. */
+class Sequence {
+  #files;
+  #begin;
+  #end;
+  #index = -1;
+  #present;
+
+  constructor(files, begin, end = () => {}) {
+    this.#files = files;
+    this.#begin = begin;
+    this.#end = end;
+  }
+
+  canRewrite = false;
+
+  async open() {
+    return 0;
+  }
+
+  put(place, bytes, deflated, expected) {
+    return labour("unpack", [bytes, deflated, place.length, expected], [bytes.buffer]);
+  }
+
+  /** To the file of that number, with all that are empty on the way. */
+  async #advance(file) {
+    while (this.#index < file) {
+      await this.#present?.close();
+      this.#index += 1;
+      this.#present = undefined;
+      if (this.#index < this.#files.length) this.#present = await this.#begin(this.#files[this.#index], this.#index);
+    }
+  }
+
+  store(place, bytes) {
+    return guarded(async () => {
+      await this.#advance(place.file);
+      await this.#present.write(bytes);
+    });
+  }
+
+  finish() {
+    return guarded(async () => {
+      await this.#advance(this.#files.length);
+      return this.#end();
+    });
+  }
+
+  async abort(_keep, error) {
+    await Promise.resolve(this.#present?.abort(error)).catch(() => {});
+    this.#present = undefined;
+  }
+}
+
+/** Blobs. */
+function memory(files, most, deliver) {
+  const total = files.reduce((sum, { size }) => sum + size, 0);
+  if (total > most) throw failure("storage_failed", `${total} bytes don't fit into memory; give \`to\` a file or a stream`);
+  const blobs = [];
+  const begin = (file) => {
+    let parts = [];
+    let fresh = 0;
+    return {
+      write(bytes) {
+        parts.push(bytes);
+        fresh += bytes.length;
+        if (fresh < HANDED) return;
+        parts = [new Blob(parts)];
+        fresh = 0;
+      },
+      close: () => void blobs.push(whole(new Blob(parts), file)),
+      abort: () => (parts = []),
+    };
+  };
+  return new Sequence(files, begin, async () => {
+    await deliver(blobs);
+    return blobs;
+  });
+}
+
+function writing(stream) {
+  const writer = stream.getWriter();
+  // Told to whoever writes.
+  writer.closed.catch(() => {});
+  return {
+    write: async (bytes) => {
+      await writer.ready;
+      await writer.write(bytes);
+    },
+    close: () => writer.close(),
+    abort: (error) => writer.abort(error),
+  };
+}
+
+async function into(folder, { path }) {
+  const parts = path.split("/");
+  const name = parts.pop();
+  let place = folder;
+  for (const part of parts) place = await place.getDirectoryHandle(part, { create: true });
+  // What is there already stays.
+  for (let count = 1; ; count += 1) {
+    const dot = name.lastIndexOf(".");
+    const end = dot > 0 ? dot : name.length;
+    const free = count === 1 ? name : `${name.slice(0, end)} (${count})${name.slice(end)}`;
+    const taken = await place.getFileHandle(free).then(() => true, (error) => error.name !== "NotFoundError");
+    if (!taken) return place.getFileHandle(free, { create: true });
+  }
+}
+
+const isStream = (to) => typeof to?.getWriter === "function";
+const isFile = (to) => typeof to?.createWritable === "function";
+
+async function opened(to) {
+  const place = await to;
+  if (isStream(place)) return writing(place);
+  if (isFile(place)) return writing(await place.createWritable());
+  throw failure("invalid_option", "`to` gave neither a stream nor a file handle");
+}
+
+/** The downloads of what is there: one file as itself, more of them as an archive. */
+export async function deliver(offer, files) {
+  if (files.length === 1) {
+    download(files[0], files[0].name);
+    return;
+  }
+  const parts = offer.files.map(({ path, modified }, index) => ({ path, modified, blob: files[index] }));
+  download(await archive(parts), `${offer.name}.zip`);
+}
+
+/** The sink that `to` asks for. Throws `invalid_option`. */
+export async function sink(offer, key, to) {
+  const { files } = offer;
+  if (to === undefined || to === "download" || to === "file") {
+    const handOver = to === "file" ? () => {} : (blobs) => deliver(offer, blobs);
+    const canStage = navigator.storage?.getDirectory && (await navigator.storage.getDirectory().catch(() => undefined)) && (await hasWorker());
+    return canStage ? new Stage(files, key, handOver) : memory(files, MEMORY, handOver);
+  }
+  if (to === "blob") return memory(files, 2 ** 31, () => {});
+  if (to?.kind === "directory") return new Sequence(files, async (file) => opened(await into(to, file)));
+  if (typeof to === "function") return new Sequence(files, (file) => opened(to(file)));
+  if (isStream(to) || isFile(to)) {
+    if (files.length === 1) return new Sequence(files, () => opened(to));
+    throw failure("invalid_option", "`to` takes a folder, or a function of the file, where there are several");
+  }
+  throw failure("invalid_option", '`to` takes "download", "file", "blob", a stream, a file or folder handle, or a function of the file');
+}
