@@ -58,7 +58,7 @@ pub fn safe_file_name(name: &str) -> String {
 fn trimmed(name: &str) -> &str {
     name.trim_matches(|c: char| c.is_whitespace() || is_invisible(c))
         .trim_end_matches(|c: char| c == '.' || c.is_whitespace() || is_invisible(c))
-        .trim_start_matches(|c: char| c == '.')
+        .trim_start_matches('.')
         .trim_start()
 }
 
