@@ -19,6 +19,18 @@ function filesKit() {
     const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await blob.arrayBuffer()));
     return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
   };
+  // What goes over channels of their own, also before the page was loaded anew.
+  globalThis.wire = Number(sessionStorage.getItem("wire") ?? 0);
+  addEventListener("pagehide", () => sessionStorage.setItem("wire", String(wire)));
+  globalThis.lanes = [];
+  const { send } = RTCDataChannel.prototype;
+  RTCDataChannel.prototype.send = function (data) {
+    if (this.label !== "peerloom") {
+      wire += data.byteLength;
+      if (!lanes.includes(this)) lanes.push(this);
+    }
+    return send.call(this, data);
+  };
   globalThis.offers = [];
   client.on("offer", (offer) => {
     note("offer", offer.name, offer.size);
