@@ -4,7 +4,7 @@
 import { Client, connect, Connection, init, Peer, PeerloomError, Thread } from "peerloom";
 import type {
   ClientState, ConnectionEvents, ConnectionState, ConnectOptions, Data, Diagnosis, DiagnosisCheck, DiagnosisName, Emitter, ErrorCode, Fault,
-  Json, LeaveReason, Member, PeerState, Recovery, Stats, StatsCandidate,
+  FileOffer, FileOfferEvents, Json, LeaveReason, Member, OfferedFile, OwnOffer, PeerState, Progress, Recovery, Stats, StatsCandidate, Transfer, TransferState,
 } from "peerloom";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -133,6 +133,24 @@ export async function page(): Promise<void> {
   const failed: DiagnosisName[] = diagnosis.checks.filter(({ status }) => status === "failed").map(({ name }) => name);
   if (!diagnosis.ok) `${diagnosis.summary} ${failed.join()} ${diagnosis.text} ${diagnosis.version}`;
   (await client.diagnose()).checks.length;
+  client.on("offer", (offer) => {
+    const { from, name, size, files, received }: FileOffer = offer;
+    const [first]: readonly OfferedFile[] = files;
+    if (size > 1e9) offer.decline("too much");
+    const transfer: Transfer = offer.accept({ to: "blob", limit: 1e6 });
+    transfer.on("progress", ({ bytes, total, rate, eta }: Progress) => `${bytes} ${total} ${rate} ${eta ?? "?"} ${received}`);
+    transfer.on("state", (state: TransferState) => state === "paused" && transfer.pausedBy.includes("there"));
+    void transfer.done.then((file: File | File[] | undefined) => file);
+    offer.accept({ to: new WritableStream<Uint8Array>() }).pause();
+    offer.accept({ to: ({ path }) => Promise.resolve(new WritableStream<Uint8Array>()) }).cancel();
+    offer.on("close", ({ reason }: FileOfferEvents["close"]) => `${from.id} ${name} ${first?.path ?? ""} ${reason}`);
+  });
+  const own: OwnOffer = await peer.offer([new Blob(["x"]), { size: 1, read: () => new ArrayBuffer(1) }], { note: "n", allow: ({ id }) => id !== "eve" });
+  own.on("transfer", (transfer) => (transfer.limit = Infinity));
+  own.on("decline", ({ peer, reason }) => `${peer.id} ${reason}`);
+  own.withdraw();
+  (await thread.offer(new DataTransfer(), { thumbnail: false })).transfers.length;
+  yes<"file_corrupt" extends ErrorCode ? true : false>();
   await client.close();
 
   try {
@@ -143,6 +161,14 @@ export async function page(): Promise<void> {
 }
 
 export function mistakes(client: Client, peer: Peer, thread: Thread, connection: Connection, stats: Stats, json: Json): void {
+  // @ts-expect-error a text is no file
+  void peer.offer("text");
+  // @ts-expect-error there is no such place
+  client.on("offer", (offer) => offer.accept({ to: "disk" }));
+  // @ts-expect-error somebody else's offer can't be withdrawn
+  client.on("offer", (offer) => offer.withdraw());
+  // @ts-expect-error what arrives may be several files, or none
+  client.on("offer", (offer) => offer.accept().done.then((file) => file.name));
   // @ts-expect-error an event that there is not
   client.on("mesage", () => {});
   // @ts-expect-error a listener that wants something else
