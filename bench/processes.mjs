@@ -6,26 +6,37 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 const TICKS = 100;
 const MIB = 2 ** 20;
 
-/** A process's parent, and the seconds that it has run, as itself and in the kernel; `undefined` if it is gone. */
-function stat(id) {
+/** What a file of a process says; empty if it is gone. */
+function told(id, name) {
   try {
-    const text = readFileSync(`/proc/${id}/stat`, "utf8");
-    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return { parent: Number(fields[1]), seconds: (Number(fields[11]) + Number(fields[12])) / TICKS };
+    return readFileSync(`/proc/${id}/${name}`, "utf8");
   } catch {
-    return undefined;
+    return "";
   }
+}
+
+/** A process's parent, and the seconds that it has run, as itself and in the kernel. */
+function stat(id) {
+  const text = told(id, "stat");
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  return text && { parent: Number(fields[1]), seconds: (Number(fields[11]) + Number(fields[12])) / TICKS };
 }
 
 /** Bytes in memory now, and at most since `forget`. */
 function memory(id) {
-  const text = readFileSync(`/proc/${id}/status`, "utf8");
+  const text = told(id, "status");
   const bytes = (name) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(text)?.[1] ?? 0) * 1024;
   return { present: bytes("VmRSS"), peak: bytes("VmHWM") };
 }
 
 /** The peak is what it is now (proc_pid_clear_refs(5)). */
-const forget = (id) => writeFileSync(`/proc/${id}/clear_refs`, "5");
+function forget(id) {
+  try {
+    writeFileSync(`/proc/${id}/clear_refs`, "5");
+  } catch {
+    // It is gone.
+  }
+}
 
 export class Processes {
   static supported = existsSync("/proc/self/clear_refs");
@@ -70,7 +81,10 @@ export class Processes {
     return most.id;
   }
 
-  /** Begins to watch their memory. The result gives MiB at the peak above what was there at first: by name, and the rest. */
+  /**
+   * Begins to watch their memory (resident, with what they share). What it returns gives MiB at the peak above what was there
+   * at first: of the processes in `named`, by name, and of all others together.
+   */
   watch(named) {
     const first = new Map();
     for (const id of this.#all().keys()) {

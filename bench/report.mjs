@@ -17,7 +17,6 @@ const MEASURES = [
   { key: "cpu", title: "CPU time for noise", unit: "ms/MB", digits: 1 },
   { key: "sender", title: "memory for noise, sender's page", unit: "MiB", digits: 0 },
   { key: "receiver", title: "memory for noise, receiver's page", unit: "MiB", digits: 0 },
-  { key: "others", title: "memory for noise, rest of browser", unit: "MiB", digits: 0 },
   { key: "idle99", title: "chat there and back, idle, p99", unit: "ms", digits: 2 },
   { key: "beside50", title: "the same beside a file, p50", unit: "ms", digits: 2 },
   { key: "beside99", title: "the same beside a file, p99", unit: "ms", digits: 2, own: "idle99", aim: "at most 2.0" },
