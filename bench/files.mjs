@@ -30,7 +30,8 @@ async function send({ here, there }, sample) {
 /** Whether what came is what was sent; lets go of it. */
 async function check({ there }, sample, faults) {
   const hash = await there.evaluate(() => bench.takeFile());
-  if (hash !== sample.hash) faults.push(`a file arrived as ${hash}`);
+  if (hash !== sample.hash) faults.push(hash ? `a file arrived as ${hash}` : "a file did not arrive");
+  return hash === sample.hash;
 }
 
 /** All about one contender in one round; what went wrong goes to `faults`. */
@@ -45,22 +46,17 @@ export async function measureFiles(pair, browser, samples, chats, faults) {
   const grown = processes?.watch(pages);
   const before = processes?.seconds();
   const seconds = await send(pair, samples.noise);
-  if (seconds === undefined) {
-    faults.push("a file did not arrive");
-    return result;
-  }
-  if (processes) {
+  if (processes && seconds) {
     result.cpu = ((processes.seconds() - before) * 1000) / megabytes;
     Object.assign(result, grown());
   }
+  // After one that got stuck, nothing is as it was.
+  if (!(await check(pair, samples.noise, faults))) return result;
   result.noise = megabytes / seconds;
-  await check(pair, samples.noise, faults);
 
   const archived = await send(pair, samples.archive);
-  if (archived) {
-    result.archive = samples.archive.size / 1e6 / archived;
-    await check(pair, samples.archive, faults);
-  }
+  if (!(await check(pair, samples.archive, faults))) return result;
+  result.archive = samples.archive.size / 1e6 / archived;
 
   if (chats) {
     await here.evaluate((breath) => bench.startChat(breath), BREATH);
@@ -69,9 +65,9 @@ export async function measureFiles(pair, browser, samples, chats, faults) {
     await here.evaluate((breath) => bench.startChat(breath), BREATH);
     await send(pair, samples.noise);
     const times = await here.evaluate(() => bench.endChat());
+    if (!(await check(pair, samples.noise, faults))) return result;
     result.beside50 = median(times);
     result.beside99 = quantile(times, 0.99);
-    await check(pair, samples.noise, faults);
   }
   return result;
 }

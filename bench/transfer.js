@@ -23,10 +23,11 @@ async function fileEnd() {
   return (await arrival).at;
 }
 
-/** The hash of what came, which is let go of. */
+/** The hash of what came, which is let go of; `undefined` if nothing did. */
 async function takeFile() {
   const { file } = await arrival;
   arrival = undefined;
+  if (!file) return undefined;
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await file.arrayBuffer()));
   const root = await navigator.storage.getDirectory();
   for await (const name of root.keys()) await root.removeEntry(name, { recursive: true });
