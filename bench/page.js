@@ -8,10 +8,15 @@
 
 const SENTINEL = "first";
 
-let pipe;
+export let pipe;
 let answer = () => {};
 const clock = new BroadcastChannel("clock");
-const now = () => performance.timeOrigin + performance.now();
+export const now = () => performance.timeOrigin + performance.now();
+
+/** Who is told of what comes to the page that asked. */
+export const hear = (listener) => {
+  answer = listener;
+};
 
 clock.onmessage = ({ data }) => {
   if (data.to === role && data.asked !== undefined) clock.postMessage({ to: data.from, answered: now(), of: data.asked });

@@ -20,8 +20,12 @@ const listening = (server) => new Promise((resolve, reject) => {
 
 /** The pages; nothing is cached, so that every page is a first visit. */
 export async function pages(pkg) {
-  const peerjs = path.dirname(createRequire(import.meta.url).resolve("peerjs"));
-  const roots = { pkg, modules: peerjs };
+  const { resolve } = createRequire(import.meta.url);
+  const roots = {
+    pkg,
+    peerjs: path.dirname(resolve("peerjs")),
+    "simple-peer": path.dirname(resolve("simple-peer/package.json")),
+  };
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url, "http://localhost");
     const [, first, ...rest] = pathname.split("/");

@@ -1,7 +1,7 @@
-// Numbers and their table.
+// Numbers and their table. A list has a value for each round; what could not be measured is `undefined`.
 
 export function quantile(values, part) {
-  const sorted = [...values].sort((a, b) => a - b);
+  const sorted = values.filter((value) => value !== undefined).sort((a, b) => a - b);
   const at = (sorted.length - 1) * part;
   const low = Math.floor(at);
   return sorted[low] + (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]) * (at - low);
@@ -13,13 +13,19 @@ export const summary = (values) => ({
   median: median(values),
   p25: quantile(values, 0.25),
   p75: quantile(values, 0.75),
-  min: Math.min(...values),
-  max: Math.max(...values),
-  runs: values.length,
+  min: quantile(values, 0),
+  max: quantile(values, 1),
+  runs: values.filter((value) => value !== undefined).length,
 });
 
-/** The median of the ratios to the other's value in the same round, so that the machine's moods cancel out. */
-export const ratio = (values, others) => median(values.map((value, index) => value / others[index]));
+/**
+ * The median of the ratios to the other's value in the same round, so that the machine's moods cancel out; `undefined` if
+ * no round has both.
+ */
+export function ratio(values, others) {
+  const ratios = values.map((value, round) => (others[round] === undefined || value === undefined ? undefined : value / others[round]));
+  return ratios.some((value) => value !== undefined) ? median(ratios) : undefined;
+}
 
 /** Lines of a table whose columns fit. */
 export function table(rows) {

@@ -1,7 +1,7 @@
 // PeerJS as its documentation has it, but with its own server, no public STUN server, and `reliable` (it is unordered
 // without), so that it promises what the others promise.
 
-import "/modules/peerjs.min.js";
+import "/peerjs/peerjs.min.js";
 
 const { Peer } = globalThis.peerjs;
 
@@ -21,8 +21,13 @@ function makePipe(connection) {
     async burst(list) {
       for (const value of list) connection.send(value);
     },
+    // All of it is read, cut, and handed over at once: that is what `send` does with a Blob.
+    sendFile: (file) => connection.send(file),
   };
-  connection.on("data", (value) => pipe.onmessage(value));
+  connection.on("data", (value) => {
+    if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) pipe.onfile(new Blob([value]));
+    else pipe.onmessage(value);
+  });
   return pipe;
 }
 

@@ -10,14 +10,17 @@ function makePipe(peer) {
     async burst(list) {
       for (const value of list) peer.send(value);
     },
+    sendFile: (file) => peer.offer(file),
   };
   peer.on("message", ({ data }) => pipe.onmessage(data));
   return pipe;
 }
 
-export async function wait({ server, room }, onPipe) {
+export async function wait({ server, room, to }, onPipe) {
   const client = await connect({ id: `b-${room}`, server });
-  onPipe(makePipe(client.peer(`a-${room}`)));
+  const pipe = makePipe(client.peer(`a-${room}`));
+  client.on("offer", async (offer) => pipe.onfile(await offer.accept({ to }).done));
+  onPipe(pipe);
 }
 
 export async function join({ server, room }, text) {

@@ -1,4 +1,8 @@
-// What one writes by hand: a WebSocket that passes messages on, trickled candidates, one ordered and reliable channel.
+// What one writes by hand: a WebSocket that passes messages on, trickled candidates, one ordered and reliable channel,
+// and another one for files.
+
+import { collector, pump } from "./pump.js";
+import { enter } from "./room.js";
 
 /** Bytes in the channel above which sending pauses, and below which it goes on. */
 const HIGH = 1024 * 1024;
@@ -60,40 +64,40 @@ function negotiate(socket, connection) {
   };
 }
 
-function open(server, room) {
-  const socket = new WebSocket(`${server}/${room}`);
-  let waiting = [];
-  socket.onopen = () => {
-    for (const text of waiting) socket.send(text);
-    waiting = undefined;
-  };
-  socket.say = (message) => {
-    const text = JSON.stringify(message);
-    if (waiting) waiting.push(text);
-    else socket.send(text);
-  };
-  return socket;
-}
+const opened = (channel) => new Promise((resolve) => { channel.onopen = resolve; });
 
 export async function wait(options, onPipe) {
-  const socket = open(options.server, options.room);
+  const socket = enter(options.server, options.room);
   const connection = new RTCPeerConnection();
   negotiate(socket, connection);
-  connection.ondatachannel = ({ channel }) => onPipe(makePipe(channel, options));
+  let pipe;
+  connection.ondatachannel = ({ channel }) => {
+    if (channel.label === "file") {
+      channel.binaryType = "arraybuffer";
+      channel.onmessage = collector((file) => pipe.onfile(file));
+    } else {
+      pipe = makePipe(channel, options);
+      onPipe(pipe);
+    }
+  };
   await new Promise((resolve) => socket.addEventListener("open", resolve));
 }
 
 export async function join(options, text) {
   // The offer is made while the socket opens.
-  const socket = open(options.server, options.room);
+  const socket = enter(options.server, options.room);
   const connection = new RTCPeerConnection();
   negotiate(socket, connection);
   const channel = connection.createDataChannel("bench");
   const pipe = makePipe(channel, options);
-  const opened = new Promise((resolve) => { channel.onopen = resolve; });
   await connection.setLocalDescription();
   socket.say({ description: connection.localDescription });
-  await opened;
+  await opened(channel);
   channel.send(text);
+  let files;
+  pipe.sendFile = async (file) => {
+    if (!files) await opened((files = connection.createDataChannel("file")));
+    await pump(files, file, options.chunk);
+  };
   return pipe;
 }
