@@ -1,10 +1,11 @@
 // The worker of files: reads, hashes, compresses, and writes, so that the page's own thread does not. Answers each
 // message in its own time.
 
-import { hash, pack, unpack } from "./files/piece.js";
+import { hash, pack, unpack, unpackBlob } from "./files/piece.js";
+import { closeSource, openSource, packFrom } from "./files/source.js";
 import { closeStage, hashStage, openStage, putStage, removeStage, truncateStage } from "./files/stage.js";
 
-const OPERATIONS = { hash, pack, unpack, openStage, putStage, hashStage, truncateStage, closeStage, removeStage };
+const OPERATIONS = { closeSource, hash, openSource, pack, packFrom, unpack, unpackBlob, openStage, putStage, hashStage, truncateStage, closeStage, removeStage };
 
 addEventListener("message", async ({ data: [number, operation, ...given] }) => {
   try {

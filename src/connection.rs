@@ -241,6 +241,9 @@ impl ConnectionSeat {
             let mut jobs = self.jobs.borrow_mut();
             let Some(job) = jobs.front_mut() else {
                 drop(jobs);
+                // Who looks at `bufferedAmount` waits for `drain`, also if it was the last message that filled it up.
+                let is_full = runtime.input(|core, _| !core.connection_has_room(self.key));
+                self.was_full.set(self.was_full.get() || is_full.unwrap_or(false));
                 self.finish(&runtime);
                 self.drained(&runtime);
                 return;

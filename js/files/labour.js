@@ -1,6 +1,9 @@
 // Who does the work on pieces: the worker, or, where a page can have none, this thread.
 
 import * as piece from "./piece.js";
+import * as source from "./source.js";
+
+const HERE = { ...piece, ...source };
 
 let worker;
 let started;
@@ -57,5 +60,5 @@ export function hasWorker() {
 /** Has something done; `given` is handed over, and with it the buffers in `transfer`. */
 export async function labour(operation, given, transfer = []) {
   if (await start()) return ask(operation, given, transfer);
-  return piece[operation](...given);
+  return HERE[operation](...given);
 }

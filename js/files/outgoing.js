@@ -12,6 +12,8 @@ const PAUSED = 2;
 const DONE = 3;
 /** Bytes that wait for the network before another piece is read. */
 const ENOUGH = 1024 * 1024;
+/** Pieces that are read and hashed while others are sent. */
+const AHEAD = 4;
 /** Pieces between two tries to compress what could not be compressed, at most. */
 const TRY_AGAIN = 64;
 
@@ -24,6 +26,7 @@ export class Outgoing extends Transfer {
   #wake;
   #hashes;
   #places;
+  #open = [];
   #squeeze = { wait: 0, after: 1 };
   #sent = 0;
 
@@ -64,7 +67,7 @@ export class Outgoing extends Transfer {
       this.pausedThere(asked[1] === 1);
       return;
     }
-    this.#jobs.push(asked);
+    this.#jobs.push({ asked });
     this.#work();
   }
 
@@ -76,25 +79,15 @@ export class Outgoing extends Transfer {
   async #work() {
     if (this.#works) return;
     this.#works = true;
-    let ready;
     while (this.#jobs.length > 0 && !this.isOver) {
       const round = this.#round;
-      const job = this.#jobs.shift();
       try {
-        // The next piece is read while this one waits for its turn.
-        const next = ready ?? this.#prepare(job);
-        ready = undefined;
-        const message = await next;
+        this.#lookAhead();
+        const { message: preparing } = this.#jobs.shift();
+        const message = await preparing;
         if (round !== this.#round) continue;
-        if (this.#jobs[0]?.[0] === PIECE && job[0] === PIECE) {
-          ready = this.#prepare(this.#jobs[0]);
-          ready.catch(() => {});
-        }
         await this.#turn(round, message.bytes);
-        if (round !== this.#round || this.isOver) {
-          ready = undefined;
-          continue;
-        }
+        if (round !== this.#round || this.isOver) continue;
         this.#machine.sent();
         const sent = this.connection.sendFlat(message.flat).finally(() => free(message.content));
         if (message.bytes > 0) sent.then(() => this.#confirmed(round, message), () => {});
@@ -102,10 +95,19 @@ export class Outgoing extends Transfer {
         else sent.then(() => message.isLast && this.end("done"), () => {});
       } catch (error) {
         if (round === this.#round) this.fail(error);
-        ready = undefined;
       }
     }
     this.#works = false;
+  }
+
+  /** The first job is being prepared then, and the pieces that follow it. */
+  #lookAhead() {
+    for (const [index, job] of this.#jobs.slice(0, AHEAD).entries()) {
+      if (index > 0 && job.asked[0] !== PIECE) break;
+      job.message ??= this.#prepare(job.asked);
+      // It is looked at in its turn.
+      job.message.catch(() => {});
+    }
   }
 
   /** Waits until it may be sent. */
@@ -130,7 +132,7 @@ export class Outgoing extends Transfer {
       case PIECE: {
         const [round, piece, file, offset, length] = numbers;
         const squeeze = this.#squeezes();
-        const packed = await this.#read(file, offset, length, "pack", squeeze);
+        const packed = await this.#read(file, offset, length, squeeze);
         if (squeeze) this.#learn(packed.deflated);
         this.#hashes.set(piece, packed.hash);
         const head = this.#machine.piece(round, piece, packed.deflated, packed.hash);
@@ -161,21 +163,31 @@ export class Outgoing extends Transfer {
     const known = this.#hashes.get(piece);
     if (known) return known;
     const { file, offset, length } = this.#places[piece];
-    const packed = await this.#read(file, offset, length, "pack", false);
+    const packed = await this.#read(file, offset, length, false);
     this.#hashes.set(piece, packed.hash);
     return packed.hash;
   }
 
-  async #read(file, offset, length, operation, squeeze) {
+  /** The file's name at whoever reads from it, since its first piece. */
+  #opened(file) {
+    this.#open[file] ??= (async () => {
+      const key = crypto.randomUUID();
+      await labour("openSource", [key, this.#sources[file].blob]);
+      return key;
+    })();
+    return this.#open[file];
+  }
+
+  async #read(file, offset, length, squeeze) {
     const source = this.#sources[file];
     try {
       if (source.blob) {
-        const packed = await labour(operation, [source.blob.slice(offset, offset + length), squeeze]);
+        const packed = await labour("packFrom", [await this.#opened(file), offset, length, squeeze]);
         if (packed.length === length) return packed;
       } else {
         const bytes = await source.read(offset, offset + length);
         const buffer = bytes instanceof ArrayBuffer ? bytes : new Uint8Array(bytes).buffer;
-        if (buffer.byteLength === length) return await labour(operation, [buffer, squeeze], [buffer]);
+        if (buffer.byteLength === length) return await labour("pack", [buffer, squeeze], [buffer]);
       }
     } catch (error) {
       throw failure("file_changed", error?.message ?? "", { cause: error });
@@ -211,5 +223,7 @@ export class Outgoing extends Transfer {
     this.#round += 1;
     this.#jobs = [];
     this.#wake?.();
+    for (const opened of this.#open) opened?.then((key) => labour("closeSource", [key])).catch(() => {});
+    this.#open = [];
   }
 }

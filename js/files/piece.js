@@ -62,6 +62,12 @@ export async function pack(source, squeeze) {
   return { hash: hashed, bytes: small ?? bytes, deflated: small !== undefined, length };
 }
 
+/** As `unpack`, into a Blob, which the browser may keep on disk. */
+export async function unpackBlob(...given) {
+  const whole = await unpack(...given);
+  return whole && new Blob([whole]);
+}
+
 /** The bytes of a piece that came, if they are what they should be. */
 export async function unpack(bytes, deflated, length, expected) {
   let whole = bytes;

@@ -8,8 +8,6 @@ import { archive } from "./zip.js";
 
 /** Bytes that are kept in memory where nothing can be kept on disk. */
 const MEMORY = 256 * 1024 * 1024;
-/** Bytes after which a Blob in the making is given to the browser, which may put it on disk. */
-const HANDED = 8 * 1024 * 1024;
 
 /** What the browser says of its storage, in the library's own words. */
 function failed(error) {
@@ -182,10 +180,13 @@ class Sequence {
   #index = -1;
   #present;
 
-  constructor(files, begin, end = () => {}) {
+  #operation;
+
+  constructor(files, begin, { end = () => {}, operation = "unpack" } = {}) {
     this.#files = files;
     this.#begin = begin;
     this.#end = end;
+    this.#operation = operation;
   }
 
   canRewrite = false;
@@ -195,7 +196,7 @@ class Sequence {
   }
 
   put(place, bytes, deflated, expected) {
-    return labour("unpack", [bytes, deflated, place.length, expected], [bytes.buffer]);
+    return labour(this.#operation, [bytes, deflated, place.length, expected], [bytes.buffer]);
   }
 
   /** To the file of that number, with all that are empty on the way. */
@@ -235,23 +236,17 @@ function memory(files, most, deliver) {
   const blobs = [];
   const begin = (file) => {
     let parts = [];
-    let fresh = 0;
     return {
-      write(bytes) {
-        parts.push(bytes);
-        fresh += bytes.length;
-        if (fresh < HANDED) return;
-        parts = [new Blob(parts)];
-        fresh = 0;
-      },
+      write: (blob) => void parts.push(blob),
       close: () => void blobs.push(whole(new Blob(parts), file)),
       abort: () => (parts = []),
     };
   };
-  return new Sequence(files, begin, async () => {
+  const end = async () => {
     await deliver(blobs);
     return blobs;
-  });
+  };
+  return new Sequence(files, begin, { end, operation: "unpackBlob" });
 }
 
 function writing(stream) {

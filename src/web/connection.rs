@@ -72,6 +72,12 @@ pub(crate) enum ConnectionEvent<'a> {
 
 type OnEvent = Rc<dyn Fn(ConnectionEvent<'_>)>;
 
+/// Bytes in a channel at which it is filled up again: a link's messages share frames as long as it has some; what a
+/// connection carries should never make it wait.
+fn low(name: Channel) -> u32 {
+    if name == Channel::Link { 0 } else { 64 * 1024 }
+}
+
 /// One data channel.
 struct Lane {
     channel: RtcDataChannel,
@@ -82,7 +88,7 @@ struct Lane {
 impl Lane {
     fn new(channel: RtcDataChannel, name: Channel, on_event: &OnEvent) -> Self {
         channel.set_binary_type(RtcDataChannelType::Arraybuffer);
-        channel.set_buffered_amount_low_threshold(0);
+        channel.set_buffered_amount_low_threshold(low(name));
         let mut listeners = Vec::with_capacity(3);
         let listen = Rc::clone(on_event);
         listeners.push(EventListener::new(&channel, "open", move |_| {
@@ -96,7 +102,7 @@ impl Lane {
         let watched = channel.clone();
         let on_drained = Closure::new(move || {
             // An event can be late, and the channel have more by then.
-            if watched.buffered_amount() == 0 {
+            if watched.buffered_amount() <= low(name) {
                 watched.set_onbufferedamountlow(None);
                 listen(ConnectionEvent::Drained(name));
             }
@@ -136,7 +142,7 @@ impl Lane {
     }
 
     fn await_drained(&self) -> bool {
-        let waits = self.channel.buffered_amount() > 0;
+        let waits = self.channel.buffered_amount() > self.channel.buffered_amount_low_threshold();
         if waits {
             self.channel
                 .set_onbufferedamountlow(Some(self.on_drained.as_ref().unchecked_ref()));

@@ -230,6 +230,20 @@ scenes("what can be compressed is, and the rest is left alone", {}, async ([alic
   assert.ok(none > 1 && none < 1.01, `noise took ${none} of its size`);
 });
 
+scenes("pieces that get smaller by all sorts of amounts never leave the sender waiting", { timeout: 240_000 }, async ([alice, bob]) => {
+  await meet([alice, bob]);
+  await alice.run(async () => {
+    // Blocks of noise that begin with zeros: each piece has another size on its way.
+    const bytes = noise(32 * 2 ** 20);
+    for (let block = 0; block < bytes.length / 65_536; block += 1) bytes.fill(0, block * 65_536, block * 65_536 + 12_000 + ((block * 7919) % 12_000));
+    globalThis.blob = new Blob([bytes]);
+    const offer = await client.peer("bob").offer(blob, { name: "uneven" });
+    offer.on("transfer", watched);
+  });
+  const hash = await bob.run(() => offered().then((offer) => offer.accept({ to: "blob" }).done).then(digest));
+  assert.equal(hash, await alice.run(() => digest(blob)));
+});
+
 scenes("a file that is no longer what it was fails, and so does one that can't be read", {}, async ([alice, bob]) => {
   await meet([alice, bob]);
   const sources = [

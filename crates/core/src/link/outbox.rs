@@ -34,6 +34,14 @@ pub struct Encoded {
 }
 
 impl Encoded {
+    /// Encodes what fits into one frame.
+    #[must_use]
+    pub(super) fn whole(item: &Item) -> Self {
+        Self {
+            parts: vec![codec::encode(item).into()],
+        }
+    }
+
     /// Encodes; `None` if it is over [`limits::MESSAGE`].
     #[must_use]
     pub fn new(item: &Item) -> Option<Self> {

@@ -149,9 +149,7 @@ impl Stream {
             last,
             bytes: Bytes(bytes),
         };
-        if let Some(encoded) = Encoded::new(&item) {
-            self.outbox.push(now, &encoded, receipt);
-        }
+        self.outbox.push(now, &Encoded::whole(&item), receipt);
         None
     }
 

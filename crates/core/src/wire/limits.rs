@@ -44,8 +44,9 @@ pub const MESSAGE: usize = 16 * 1024 * 1024;
 pub const LINK_FRAME: usize = 64 * 1024;
 /// Bytes of an item above which it is cut into parts, and of a link frame after which the next one is begun.
 pub const LINK_FRAME_TARGET: usize = 16 * 1024;
-/// Bytes of a message of a connection that one piece carries.
-pub const PIECE: usize = LINK_FRAME_TARGET - 16;
+/// Bytes of a message of a connection that one piece carries: with what stands before it, it fits into any frame. Larger
+/// than a link's frames, because nothing waits behind it but its own connection.
+pub const PIECE: usize = 60 * 1024;
 /// Connections that one peer may have asked this client for at once.
 pub const CONNECTIONS_PER_PEER: usize = 128;
 /// Bytes of what an offer says about its files, as JSON text.
