@@ -24,6 +24,8 @@ export class Attach {
     for (const name of ["dragenter", "dragover"]) addEventListener(name, (event) => event instanceof DragEvent && this.dragged(event));
     // Out of the window: towards no element. Between elements of the page, "dragover" comes again at once.
     addEventListener("dragleave", (event) => event.relatedTarget === null && this.hide());
+    // A pointer that moves drags nothing; some ways to end a drag are told by nothing else.
+    addEventListener("pointermove", () => this.hide());
     addEventListener("drop", (event) => this.dropped(event));
     addEventListener("paste", (event) => this.pasted(event));
   }
