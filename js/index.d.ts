@@ -329,6 +329,8 @@ export interface Transfer extends Emitter<TransferEvents> {
   /** The other side. */
   readonly peer: Peer;
   readonly state: TransferState;
+  /** Who has paused it: this page, the other one, both, or nobody. A change of it is a `state` event, too. */
+  readonly pausedBy: readonly ("here" | "there")[];
   readonly progress: Progress;
   /** Why it failed or was cancelled. */
   readonly error: PeerloomError | undefined;

@@ -7,7 +7,7 @@ import { Incoming } from "./incoming.js";
 import { failure } from "./kit.js";
 import { collect, describe, fingerprint, read } from "./manifest.js";
 import { Outgoing } from "./outgoing.js";
-import { deliver, sink, staged } from "./sink.js";
+import { check, deliver, sink, staged } from "./sink.js";
 import { speed } from "./transfer.js";
 
 /** Milliseconds until an offer is made again to somebody who was away, twice as many each time. */
@@ -18,9 +18,9 @@ const PATIENCE = 10 * 60 * 1000;
 /** A decline is this, or this and the page's own words. */
 const DECLINED = "declined";
 /** Why a transfer can end here, and begin again as soon as the sender offers the same again, which it does by itself. */
-const AGAIN_POSSIBLE = ["cancelled", "storage_full", "storage_failed"];
+const AGAIN_POSSIBLE = ["cancelled", "storage_full", "storage_failed", "invalid_option"];
 /** Ends that somebody has willed, or that trying again would only repeat. */
-const FINAL = ["done", "cancelled", "offer_closed", "unhandled", "closed", "file_corrupt", "file_changed", "storage_full", "storage_failed", "limit_reached", "too_large", "not_member", "protocol_violation"];
+const FINAL = ["done", "cancelled", "offer_closed", "unhandled", "closed", "file_corrupt", "file_changed", "storage_full", "storage_failed", "invalid_option", "limit_reached", "too_large", "not_member", "protocol_violation"];
 
 const isFinal = (reason) => FINAL.includes(reason) || reason === DECLINED || reason.startsWith(`${DECLINED}: `);
 
@@ -103,7 +103,7 @@ export class IncomingOffer extends FileOffer {
   accept({ to, limit } = {}) {
     if (this.#state === "closed") throw failure("offer_closed", this.name);
     if (this.#transfer && !this.#transfer.isOver) throw failure("invalid_option", "it is accepted already");
-    speed(limit);
+    check(this, to);
     const transfer = new Incoming(this, { limit });
     this.#transfer = transfer;
     this.#state = "accepted";
@@ -129,7 +129,9 @@ export class IncomingOffer extends FileOffer {
   decline(reason = "") {
     if (typeof reason !== "string") throw failure("invalid_option", "the reason is not a string");
     if (this.#state !== "open") return;
-    this.#connection?.reject(reason ? `${DECLINED}: ${reason}` : DECLINED);
+    const connection = this.#connection;
+    this.#connection = undefined;
+    connection?.reject(reason ? `${DECLINED}: ${reason}` : DECLINED);
     this.#close("declined");
   }
 
@@ -250,8 +252,10 @@ export class OwnOffer extends FileOffer {
   }
 
   #announce(receiver) {
-    if (this.#state === "closed" || receiver.connection || receiver.answered) return;
+    if (this.#state === "closed" || receiver.isAsked || receiver.answered) return;
     clearTimeout(receiver.timer);
+    // The peer's state changes with that, which would bring it about again.
+    receiver.isAsked = true;
     let connection;
     try {
       connection = receiver.peer.offering(this.#text);
@@ -263,6 +267,7 @@ export class OwnOffer extends FileOffer {
     connection.once("open", () => this.#accepted(receiver, connection));
     connection.once("close", ({ reason }) => {
       receiver.connection = undefined;
+      receiver.isAsked = false;
       this.#lost(receiver, reason);
     });
   }

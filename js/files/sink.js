@@ -303,20 +303,23 @@ export async function deliver(offer, files) {
   download(await archive(parts), `${offer.name}.zip`);
 }
 
-/** The sink that `to` asks for. Throws `invalid_option`. */
-export async function sink(offer, key, to) {
+/** Throws `invalid_option` for what `to` can't be. */
+export function check({ files }, to) {
+  const isPlace = to === undefined || ["download", "file", "blob"].includes(to) || to?.kind === "directory" || typeof to === "function";
+  if (isPlace || ((isStream(to) || isFile(to)) && files.length === 1)) return;
+  if (isStream(to) || isFile(to)) throw failure("invalid_option", "`to` takes a folder, or a function of the file, where there are several");
+  throw failure("invalid_option", '`to` takes "download", "file", "blob", a stream, a file or folder handle, or a function of the file');
+}
+
+/** The sink that `to` asks for, which has been checked. */
+export async function sink(offer, key, to = "download") {
   const { files } = offer;
-  if (to === undefined || to === "download" || to === "file") {
+  if (to === "download" || to === "file") {
     const handOver = to === "file" ? () => {} : (blobs) => deliver(offer, blobs);
     const canStage = navigator.storage?.getDirectory && (await navigator.storage.getDirectory().catch(() => undefined)) && (await hasWorker());
     return canStage ? new Stage(files, key, handOver) : memory(files, MEMORY, handOver);
   }
   if (to === "blob") return memory(files, 2 ** 31, () => {});
-  if (to?.kind === "directory") return new Sequence(files, async (file) => opened(await into(to, file)));
-  if (typeof to === "function") return new Sequence(files, (file) => opened(to(file)));
-  if (isStream(to) || isFile(to)) {
-    if (files.length === 1) return new Sequence(files, () => opened(to));
-    throw failure("invalid_option", "`to` takes a folder, or a function of the file, where there are several");
-  }
-  throw failure("invalid_option", '`to` takes "download", "file", "blob", a stream, a file or folder handle, or a function of the file');
+  if (to.kind === "directory") return new Sequence(files, async (file) => opened(await into(to, file)));
+  return new Sequence(files, (file) => opened(typeof to === "function" ? to(file) : to));
 }

@@ -48,9 +48,13 @@ export class Transfer extends Emitter {
     return this.#error;
   }
 
-  /** Whether either side has paused it. */
+  /** Who has paused it: `"here"`, `"there"`, both, or nobody. */
+  get pausedBy() {
+    return ["here", "there"].filter((side) => this.#paused[side]);
+  }
+
   get isPaused() {
-    return this.#paused.here || this.#paused.there;
+    return this.pausedBy.length > 0;
   }
 
   get isOver() {
@@ -85,7 +89,10 @@ export class Transfer extends Emitter {
     this.#paused[side] = paused;
     if (side === "here") this.pausing(paused);
     if (this.isPaused) this.#progress.rest();
+    const before = this.#state;
     this.settle();
+    // By somebody else, too, or no longer.
+    if (before === "paused" && this.#state === "paused") Emitter.emit(this, "state", "paused");
   }
 
   // ---- for those that do the work ----
