@@ -38,6 +38,8 @@ export class Chat {
     this.first = 0;
     this.last = 0;
     this.following = true;
+    /** How far it was scrolled. */
+    this.top = 0;
     this.fresh = 0;
     /** @type {Map<number, HTMLElement>} */
     this.rows = new Map();
@@ -204,7 +206,10 @@ export class Chat {
     const { model, scroller } = this;
     if (model === null) return;
     const below = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
-    const atEnd = below < NEAR_END && this.last === model.end;
+    // Who reads the end leaves it upwards; what has grown below is followed.
+    const stays = this.following && scroller.scrollTop >= this.top;
+    this.top = scroller.scrollTop;
+    const atEnd = stays || (below < NEAR_END && this.last === model.end);
     if (atEnd !== this.following) {
       this.following = atEnd;
       if (atEnd) this.fresh = 0;
@@ -237,6 +242,7 @@ export class Chat {
 
   stick() {
     this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.top = this.scroller.scrollTop;
   }
 
   showJump() {

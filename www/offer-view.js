@@ -85,7 +85,7 @@ export class OfferView {
     if (offer.state !== "waiting") return undefined;
     switch (offer.sdk.from.state) {
       case "offline":
-        return filled("{name} is away. It goes on by itself.", offer.owner);
+        return filled("{name} is away. It goes on when they are back, or offer the same files again.", offer.owner);
       case "live":
       case "relayed":
         return ["Beginning…"];

@@ -18,7 +18,6 @@ export class Offer {
   constructor(sdk, owner) {
     this.sdk = sdk;
     this.owner = owner;
-    this.isPausedHere = false;
     this.isDeclined = false;
     /** Its owner came back and offers the same again: that one goes on. */
     this.isReplaced = false;
@@ -67,6 +66,10 @@ export class Offer {
     return ["waiting", "active", "paused"].includes(this.state);
   }
 
+  get isPausedHere() {
+    return this.sdk.transfer?.pausedBy.includes("here") ?? false;
+  }
+
   /** Now, or again. */
   get canAccept() {
     return this.sdk.state === "open" && !this.isReplaced;
@@ -88,7 +91,6 @@ export class Offer {
 
   accept() {
     if (!this.canAccept) return;
-    this.isPausedHere = false;
     /** @type {Transfer} */
     let transfer;
     try {
@@ -135,13 +137,11 @@ export class Offer {
   }
 
   pause() {
-    this.isPausedHere = true;
     this.sdk.transfer?.pause();
     this.changed();
   }
 
   resume() {
-    this.isPausedHere = false;
     this.sdk.transfer?.resume();
     this.changed();
   }

@@ -13,7 +13,6 @@ import { whyNotSent, whyNotTaken } from "./trouble.js";
 
 /** Somebody who has answered. */
 class Receiver {
-  isPausedHere = false;
   /** Of those who take it. @type {Transfer | undefined} */
   transfer;
   /** Of those who don't. */
@@ -36,6 +35,10 @@ class Receiver {
 
   get isUnderWay() {
     return ["waiting", "active", "paused"].includes(this.state);
+  }
+
+  get isPausedHere() {
+    return this.transfer?.pausedBy.includes("here") ?? false;
   }
 
   /** A sentence, if it does not get there. */
@@ -126,7 +129,6 @@ export class OwnOffer {
   taken(transfer) {
     const receiver = this.receiver(transfer.peer);
     receiver.transfer = transfer;
-    receiver.isPausedHere = false;
     const releases = [
       transfer.on("progress", () => this.changed()),
       transfer.on("state", () => this.changed()),
@@ -149,7 +151,6 @@ export class OwnOffer {
   pause(id, isPaused) {
     const receiver = this.receivers.get(id);
     if (receiver === undefined) return;
-    receiver.isPausedHere = isPaused;
     if (isPaused) receiver.transfer?.pause();
     else receiver.transfer?.resume();
     this.changed();
