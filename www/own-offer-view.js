@@ -97,12 +97,13 @@ class ReceiverRow {
 
   draw() {
     const { receiver } = this;
-    const { state, isUnderWay, isPausedHere, transfer, trouble } = receiver;
+    const { state, isUnderWay, isPausedHere, isAway, isReplaced, transfer, trouble } = receiver;
     if (isUnderWay && transfer !== undefined) this.progress.show(transfer.progress, this.pausedWords());
-    const drawn = JSON.stringify([state, isPausedHere, trouble]);
+    const drawn = JSON.stringify([state, isPausedHere, isAway, isReplaced, trouble]);
     if (drawn === this.drawn) return;
     this.drawn = drawn;
     this.element.dataset.state = state;
+    this.element.hidden = isAway && isReplaced;
     this.progress.element.hidden = !isUnderWay;
     this.state.hidden = isUnderWay;
     this.state.replaceChildren(...(state === "done" ? [icon("check"), h("b", {}, "Has it"), ", verified"] : [trouble]));
@@ -117,9 +118,10 @@ class ReceiverRow {
   /** Why nothing moves; nothing if it does. */
   pausedWords() {
     const { receiver } = this;
+    if (receiver.isAway) return ["Away."];
     if (receiver.isPausedHere) return ["Paused by you."];
     if (receiver.state === "paused") return ["Paused there."];
     if (receiver.state !== "waiting") return undefined;
-    return [receiver.peer.state === "offline" ? "Away." : "Waiting for the link."];
+    return ["Waiting for the link."];
   }
 }

@@ -2,8 +2,7 @@
 // shows it listens with `onChange`.
 // @ts-check
 
-import { explain } from "./explain.js";
-import { whyNotSent, whyNotTaken } from "./trouble.js";
+import { whyNotOffered, whyNotSent, whyNotTaken } from "./trouble.js";
 
 /** @typedef {import("../js/index.js").OwnOffer} SdkOwnOffer */
 /** @typedef {import("../js/index.js").Peer} Peer */
@@ -17,6 +16,8 @@ class Receiver {
   transfer;
   /** Of those who don't. */
   reason = "";
+  /** Somebody of the same name has come, most likely after a reload. */
+  isReplaced = false;
 
   /** @param {Peer} peer @param {string} name */
   constructor(peer, name) {
@@ -35,6 +36,11 @@ class Receiver {
 
   get isUnderWay() {
     return ["waiting", "active", "paused"].includes(this.state);
+  }
+
+  /** Gone in the middle of it, to come back or not. */
+  get isAway() {
+    return this.state === "waiting" && this.peer.state === "offline";
   }
 
   get isPausedHere() {
@@ -70,7 +76,7 @@ export class OwnOffer {
     offering.then(
       (sdk) => this.stand(sdk),
       (error) => {
-        this.problem = explain(error);
+        this.problem = whyNotOffered(error);
         this.changed();
         this.onOver(this.problem);
       },
@@ -96,7 +102,7 @@ export class OwnOffer {
 
   /** How many are getting it now. */
   get underWay() {
-    return [...this.receivers.values()].filter((receiver) => receiver.isUnderWay).length;
+    return [...this.receivers.values()].filter((receiver) => receiver.isUnderWay && !receiver.isAway).length;
   }
 
   /** @param {SdkOwnOffer} sdk */
@@ -129,20 +135,28 @@ export class OwnOffer {
   taken(transfer) {
     const receiver = this.receiver(transfer.peer);
     receiver.transfer = transfer;
+    for (const other of this.receivers.values()) if (other !== receiver && other.name === receiver.name) other.isReplaced = true;
     const releases = [
       transfer.on("progress", () => this.changed()),
       transfer.on("state", () => this.changed()),
       transfer.peer.on("state", () => this.changed()),
     ];
-    const over = (/** @type {string} */ words) => {
+    const file = this.sdk?.name ?? "";
+    const over = () => {
       for (const release of releases) release();
       this.changed();
-      if (words !== "") this.onOver(`${receiver.name}: ${this.sdk?.name ?? ""}: ${words}`);
     };
     transfer.done.then(
-      () => over("Has it, verified."),
-      // Who cancels or withdraws knows.
-      () => over(transfer.error?.code === "offer_closed" || (transfer.state === "cancelled" && !transfer.error?.peers) ? "" : receiver.trouble),
+      () => {
+        over();
+        this.onOver(`${receiver.name} has ${file}, verified.`);
+      },
+      () => {
+        over();
+        // Who cancels or withdraws knows.
+        const isOwnDoing = transfer.error?.code === "offer_closed" || (transfer.state === "cancelled" && !transfer.error?.peers);
+        if (!isOwnDoing) this.onOver(`${receiver.name}: ${file}: ${receiver.trouble}`);
+      },
     );
     this.changed();
   }

@@ -38,6 +38,13 @@ const CLOSED = {
   offer_closed: "{name} has taken this back.",
 };
 
+/** For whoever could not even offer them. @type {Record<string, string>} */
+const KEPT_BACK = {
+  invalid_option: "There are no files in it.",
+  too_large: "These are too many files to offer at once. Pack them into one, such as a ZIP file, and offer that.",
+  file_changed: "The files can’t be read. They may have been moved, or this browser may not be allowed to open them.",
+};
+
 /** The other side's doing, as opposed to this page's. @param {PeerloomError | undefined} error */
 const isTheirs = (error) => (error?.peers?.length ?? 0) > 0;
 
@@ -51,6 +58,12 @@ export function whyNotArrived(error) {
 export function whyNotSent(error) {
   if (error?.code === "cancelled") return isTheirs(error) ? "Cancelled it." : "You cancelled this.";
   return LEAVING[error?.code ?? ""] ?? explain(error);
+}
+
+/** @param {unknown} error */
+export function whyNotOffered(error) {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return KEPT_BACK[code] ?? explain(error);
 }
 
 /** @param {string} reason  as the offer's `close` has it */

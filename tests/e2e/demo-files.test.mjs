@@ -271,12 +271,23 @@ for (const kind of ["chromium", "firefox"]) {
     await bob.see(INCOMING, "all.some((row) => row.innerText.includes('longer.bin') && row.dataset.state === 'offered' && row.innerText.includes('here already') && row.querySelector('[data-role=accept]').innerText === 'Go on')");
   });
 
-  scene("whoever offered it may load their page anew, and pick it again", [kind, "chromium"], async ({ enter }) => {
+  scene("either side may load its page anew in the middle", [kind, "chromium"], async ({ enter }) => {
     const bob = await enter("Bob", { hash: "#lobby" });
     const alice = await enter("Alice", { hash: "#lobby" });
     alice.page.on("dialog", (dialog) => dialog.accept());
     await alice.call("Alice");
     await bob.meet("Alice");
+    // Who gets it is somebody else to the server then, but not to whoever offers it.
+    await pick(alice, await file("first.bin", randomBytes(60_000_000)));
+    await card(bob, "offered");
+    await press(bob, "accept");
+    await card(bob, "active", "it.querySelector('progress').value > 0");
+    await press(bob, "pause");
+    await card(bob, "paused");
+    await bob.page.reload();
+    await card(bob, "done");
+    await alice.see(`${OWN} [data-role=receiver]`, "all.length === 2 && it.dataset.state === 'done' && all.filter((row) => row.checkVisibility()).length === 1");
+    // Who offers it has to pick it again.
     const long = await file("long.bin", randomBytes(60_000_000));
     await pick(alice, long);
     await card(bob, "offered");
@@ -288,12 +299,12 @@ for (const kind of ["chromium", "firefox"]) {
     await card(bob, "waiting", "it.innerText.includes('Paused by you')");
     await bob.meet("Alice");
     await pick(alice, long);
-    await bob.see(INCOMING, "all.length === 2 && it.dataset.state === 'offered' && it.innerText.includes('here already')");
-    await bob.see(INCOMING, "all[0].dataset.state === 'cancelled' && all[0].innerText.includes('offers this again below')");
+    await bob.see(INCOMING, "all.length === 3 && it.dataset.state === 'offered' && it.innerText.includes('here already')");
+    await bob.see(INCOMING, "all.at(-2).dataset.state === 'cancelled' && all.at(-2).innerText.includes('offers this again below')");
     await press(bob, "accept");
     await card(bob, "done");
-    const [{ size }] = await saved(bob, 1);
-    assert.equal(size, 60_000_000);
+    const [first, second] = await saved(bob, 2);
+    assert.deepEqual([first.name, first.size, second.name, second.size], ["first.bin", 60_000_000, "long.bin", 60_000_000]);
   });
 
   scene("what goes wrong is said, with what to do", [kind, "chromium"], async ({ enter, guest }) => {
@@ -390,6 +401,18 @@ for (const kind of ["chromium", "firefox"]) {
     await bob.page.keyboard.press("Enter");
     await card(bob, "done");
     await bob.see("[data-role=save]", "document.activeElement === it");
+    // The way to offer something is before the field.
+    await bob.page.focus("textarea[name=message]");
+    await bob.page.keyboard.down("Shift");
+    await bob.page.keyboard.press("Tab");
+    await bob.page.keyboard.up("Shift");
+    await bob.see("[data-role=attach]", "document.activeElement === it");
+    if (kind === "chromium") {
+      const [chooser] = await Promise.all([bob.page.waitForFileChooser(), bob.page.keyboard.press("Enter")]);
+      assert.equal(chooser.isMultiple(), true);
+      await chooser.accept([await file("answer.txt", "here")]);
+      await ownCard(bob, "it.dataset.state === 'open' && it.innerText.includes('answer.txt')");
+    }
     // All that can be shown of the others.
     await bob.run(() => {
       for (const button of document.querySelectorAll("[data-role=accept]")) if (button.checkVisibility()) button.click();
