@@ -408,6 +408,7 @@ for (const kind of ["chromium", "firefox"]) {
     await bob.page.keyboard.up("Shift");
     await bob.see("[data-role=attach]", "document.activeElement === it");
     if (kind === "chromium") {
+      await bob.page.bringToFront(); // no browser lets a page behind another one ask for files
       const [chooser] = await Promise.all([bob.page.waitForFileChooser(), bob.page.keyboard.press("Enter")]);
       assert.equal(chooser.isMultiple(), true);
       await chooser.accept([await file("answer.txt", "here")]);
