@@ -221,7 +221,7 @@ export interface FileSource {
   readonly size: number;
   readonly type?: string;
   readonly lastModified?: number;
-  /** The bytes from `from` up to, not including, `to`: the same each time. */
+  /** The bytes from `from` up to, not including, `to`: the same each time. An ArrayBuffer is taken over, a view is copied. */
   read(from: number, to: number): ArrayBuffer | ArrayBufferView | Promise<ArrayBuffer | ArrayBufferView>;
 }
 

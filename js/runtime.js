@@ -36,6 +36,11 @@ export function unsubscriber(emitter, name, listener) {
   return () => emitter?.off(name, listener);
 }
 
+/** Gives a buffer's memory back now, and not when garbage is collected, which is late where buffers are many and large. */
+export function free(buffer) {
+  buffer.transfer?.(0);
+}
+
 /** Throws later, where the page's own error handling sees it, and nothing of ours is in the way. */
 export function report(error) {
   if (typeof reportError === "function") reportError(error);

@@ -261,17 +261,10 @@ function flattenRich({ json, parts }) {
   return new Flat(new Uint8Array(head.buffer), text, ...parts);
 }
 
-/** The bytes of pieces that came in that order, of `length` together. */
-export function join(pieces, length) {
-  if (pieces.length === 1) return pieces[0];
-  const bytes = new Uint8Array(length);
-  pieces.reduce((at, piece) => (bytes.set(piece, at), at + piece.length), 0);
-  return bytes;
-}
-
-/** The value of such pieces. */
+/** The value of pieces that came in that order, of `length` bytes together. */
 export function unflatten(pieces, length) {
-  const bytes = join(pieces, length);
+  const bytes = pieces.length === 1 ? pieces[0] : new Uint8Array(length);
+  if (pieces.length > 1) pieces.reduce((at, piece) => (bytes.set(piece, at), at + piece.length), 0);
   const text = (part) => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(part);
   switch (bytes[0]) {
     case TEXT:

@@ -86,6 +86,8 @@ pub(crate) struct ConnectionSeat {
     /// What `close` returned, for those who call it again.
     ending: RefCell<Option<Promise>>,
     assemblies: RefCell<Map<u64, Assembly>>,
+    /// The message about files that is coming in: one buffer for all of them.
+    coming: RefCell<Vec<u8>>,
     /// Bytes of all of these.
     assembled: Cell<usize>,
 }
@@ -108,6 +110,7 @@ impl ConnectionSeat {
             closing: RefCell::default(),
             ending: RefCell::default(),
             assemblies: RefCell::default(),
+            coming: RefCell::default(),
             assembled: Cell::new(0),
         });
         let wrapper = Connection {
@@ -161,6 +164,7 @@ impl ConnectionSeat {
     pub(crate) fn ended(&self, code: Code, reason: &str) {
         self.state.set("closed");
         self.assemblies.take();
+        self.coming.take();
         let id = self
             .runtime
             .upgrade()
@@ -319,6 +323,10 @@ impl ConnectionSeat {
 
     /// A piece has come.
     pub(crate) fn received(self: &Rc<Self>, piece: &Piece) {
+        if self.is_offer() {
+            self.received_of_files(piece);
+            return;
+        }
         let bytes = Uint8Array::from(piece.bytes.as_slice());
         if piece.index == 0 && piece.last {
             self.deliver(&Array::of1(&bytes), piece.bytes.len());
@@ -345,18 +353,13 @@ impl ConnectionSeat {
             assembly.all = piece.index.checked_add(1);
         }
         let size = self.assembled.get() + assembly.size() - before;
-        let most = if self.is_offer() { FILES_MESSAGE } else { MESSAGE };
-        if out_of_turn || size > most || piece.index as usize > MESSAGE / CHUNK {
+        if out_of_turn || size > MESSAGE || piece.index as usize > MESSAGE / CHUNK {
             drop(assemblies);
-            let code = if out_of_turn {
+            self.not_put_together(if out_of_turn {
                 Code::ProtocolViolation
             } else {
                 Code::TooLarge
-            };
-            self.failed(&Error::new(code, "what came can't be put together"));
-            if let Ok(reason) = Name::new(code.as_str()) {
-                self.abort(code, &reason);
-            }
+            });
             return;
         }
         self.assembled.set(size);
@@ -372,11 +375,33 @@ impl ConnectionSeat {
         }
     }
 
-    fn deliver(&self, pieces: &Array, length: usize) {
-        if self.is_offer() {
-            self.listeners.emit("message", &value::join(pieces, length));
+    /// The same where files are carried, whose messages come in order and are bytes.
+    fn received_of_files(&self, piece: &Piece) {
+        let mut coming = self.coming.borrow_mut();
+        if piece.index == 0 {
+            coming.clear();
+        }
+        if coming.len() + piece.bytes.len() > FILES_MESSAGE {
+            drop(coming);
+            self.not_put_together(Code::TooLarge);
             return;
         }
+        coming.extend_from_slice(&piece.bytes);
+        if piece.last {
+            let message = Uint8Array::from(coming.as_slice());
+            drop(coming);
+            self.listeners.emit("message", &message);
+        }
+    }
+
+    fn not_put_together(&self, code: Code) {
+        self.failed(&Error::new(code, "what came can't be put together"));
+        if let Ok(reason) = Name::new(code.as_str()) {
+            self.abort(code, &reason);
+        }
+    }
+
+    fn deliver(&self, pieces: &Array, length: usize) {
         match value::unflatten(pieces, length) {
             Ok(data) => self.listeners.emit("message", &data),
             Err(error) => self.failed(&error),

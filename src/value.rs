@@ -24,8 +24,6 @@ extern "C" {
     fn flatten_js(value: &JsValue) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch, js_name = unflatten)]
     fn unflatten_js(pieces: &Array, length: usize) -> Result<JsValue, JsValue>;
-    /// The bytes of pieces, of `length` together.
-    pub(crate) fn join(pieces: &Array, length: usize) -> JsValue;
     /// A message of a connection, taken piece by piece.
     pub(crate) type Flat;
     #[wasm_bindgen(method)]

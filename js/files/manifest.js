@@ -179,6 +179,11 @@ export function read(text) {
     });
   });
   if (!isCount(piece) || !isCount(expires)) throw refuse("without numbers that it needs");
+  try {
+    new kit.Receiver(entries.map(({ size }) => size), piece, 0).free();
+  } catch {
+    throw refuse("of more than can be offered together, or in pieces of a strange size");
+  }
   if (thread !== undefined && typeof thread !== "string") throw refuse("of no thread");
   return {
     id,

@@ -3,7 +3,7 @@
 import { failure, kit } from "./kit.js";
 import { Flat } from "./flat.js";
 import { labour } from "./labour.js";
-import { hash } from "./piece.js";
+import { free, hash } from "./piece.js";
 import { Transfer } from "./transfer.js";
 
 const PIECE = 0;
@@ -96,7 +96,7 @@ export class Outgoing extends Transfer {
           continue;
         }
         this.#machine.sent();
-        const sent = this.connection.sendFlat(message.flat);
+        const sent = this.connection.sendFlat(message.flat).finally(() => free(message.content));
         if (message.bytes > 0) sent.then(() => this.#confirmed(round, message), () => {});
         // If its way is lost now, the other side says so when it is asked again.
         else sent.then(() => message.isLast && this.end("done"), () => {});
@@ -134,7 +134,7 @@ export class Outgoing extends Transfer {
         if (squeeze) this.#learn(packed.deflated);
         this.#hashes.set(piece, packed.hash);
         const head = this.#machine.piece(round, piece, packed.deflated, packed.hash);
-        return { flat: new Flat(head, packed.bytes), bytes: length, piece };
+        return { flat: new Flat(head, packed.bytes), bytes: length, piece, content: packed.bytes };
       }
       case HASHES: {
         const [from, count] = numbers;

@@ -2,7 +2,7 @@
 // of them end to end. Written in place, so that it survives the page. In the worker only, where the browser lets files be
 // written in place (WHATWG File System, FileSystemSyncAccessHandle).
 
-import { hash, unpack } from "./piece.js";
+import { free, hash, unpack } from "./piece.js";
 
 const open = new Map();
 
@@ -29,6 +29,7 @@ export async function putStage(key, at, bytes, deflated, length, expected) {
     if (count === 0) throw new DOMException("no more room", "QuotaExceededError");
     written += count;
   }
+  free(whole);
   return true;
 }
 
@@ -40,6 +41,7 @@ export async function hashStage(key, places) {
     const bytes = new Uint8Array(length);
     const count = file.read(bytes, { at });
     hashes.set(await hash(bytes.subarray(0, count)), 32 * index);
+    free(bytes);
   }
   return hashes;
 }

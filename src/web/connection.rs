@@ -21,6 +21,15 @@ use web_sys::{
 
 use crate::error;
 
+#[wasm_bindgen(module = "/js/runtime.js")]
+extern "C" {
+    /// Gives a buffer's memory back at once.
+    fn free(buffer: &ArrayBuffer);
+}
+
+/// Bytes of a frame that are worth it.
+const LARGE: usize = 4096;
+
 #[wasm_bindgen]
 extern "C" {
     /// What web-sys lacks: `setLocalDescription` without an argument, `restartIce`, and what `createDataChannel` throws.
@@ -108,6 +117,9 @@ impl Lane {
             let mut bytes = buffer.take();
             bytes.resize(length, 0);
             data.copy_to(&mut bytes);
+            if length >= LARGE {
+                free(frame);
+            }
             listen(ConnectionEvent::Received(name, &bytes));
             buffer.replace(bytes);
         }));
