@@ -45,7 +45,7 @@ export class OfferView {
     const { offer } = this;
     const { sdk, state, isUnderWay } = offer;
     if (isUnderWay && sdk.transfer !== undefined) this.progress.show(sdk.transfer.progress, this.pausedWords());
-    const drawn = JSON.stringify([state, offer.isPausedHere, offer.canAccept, offer.trouble, offer.files.length, isUnderWay || sdk.received]);
+    const drawn = JSON.stringify([state, offer.isPausedHere, offer.canAccept, offer.trouble, offer.files.length, isUnderWay || offer.begun]);
     if (drawn === this.drawn) return;
     this.drawn = drawn;
     this.card.keepingFocus(() => this.arrange());
@@ -61,13 +61,12 @@ export class OfferView {
     if (row !== null) row.dataset.state = state;
     this.element.dataset.state = state;
     this.progress.element.hidden = !isUnderWay;
-    const begun = offer.sdk.received > 0;
-    const words = this.outcomeWords(begun);
+    const words = this.outcomeWords();
     const sign = state === "done" ? icon("check") : state === "failed" ? icon("warning") : null;
     this.outcome.replaceChildren(...(sign === null ? [] : [sign]), h("span", {}, ...words));
     this.outcome.hidden = words.length === 0;
     this.take.hidden = isUnderWay || !canAccept || state === "declined" || state === "done";
-    this.take.replaceChildren(...(begun ? ["Go on"] : state === "offered" ? [icon("save"), "Accept"] : ["Try again"]));
+    this.take.replaceChildren(...(offer.begun > 0 ? ["Go on"] : state === "offered" ? [icon("save"), "Accept"] : ["Try again"]));
     this.hold.hidden = !isUnderWay || (state === "paused" && !offer.isPausedHere);
     this.hold.replaceChildren(icon(offer.isPausedHere ? "play" : "pause"), offer.isPausedHere ? "Resume" : "Pause");
     this.keep.hidden = state !== "done" || offer.files.length === 0;
@@ -94,15 +93,15 @@ export class OfferView {
     }
   }
 
-  /** @param {boolean} begun @returns {(string | Node)[]} */
-  outcomeWords(begun) {
+  /** @returns {(string | Node)[]} */
+  outcomeWords() {
     const { offer } = this;
     const { sdk, state } = offer;
     if (state === "done") return [h("b", {}, "Verified"), ` and saved to your downloads${sdk.files.length > 1 ? " as a ZIP file" : ""}`];
     if (state === "declined") return ["You declined this."];
     const words = offer.trouble === "" ? [] : filled(offer.trouble, offer.owner);
-    if (begun && !offer.isUnderWay && offer.canAccept) {
-      words.push(`${words.length === 0 ? "" : " "}${shareText(sdk.received, sdk.size)} are here already.`);
+    if (offer.begun > 0 && !offer.isUnderWay && offer.canAccept) {
+      words.push(`${words.length === 0 ? "" : " "}${shareText(offer.begun, sdk.size)} are here already.`);
     }
     return words;
   }

@@ -66,6 +66,12 @@ export class Offer {
     return ["waiting", "active", "paused"].includes(this.state);
   }
 
+  /** Bytes that are here from an earlier time, and are not all: those are another offer's of the same files. */
+  get begun() {
+    const { received, size } = this.sdk;
+    return received < size ? received : 0;
+  }
+
   get isPausedHere() {
     return this.sdk.transfer?.pausedBy.includes("here") ?? false;
   }
@@ -86,7 +92,7 @@ export class Offer {
 
   /** What was accepted before the page was loaded anew goes on. */
   goOn() {
-    if (this.sdk.received > 0 && acceptedOffers().includes(this.memory)) this.accept();
+    if (acceptedOffers().includes(this.memory)) this.accept();
   }
 
   accept() {

@@ -407,13 +407,16 @@ for (const kind of ["chromium", "firefox"]) {
     await bob.page.keyboard.press("Tab");
     await bob.page.keyboard.up("Shift");
     await bob.see("[data-role=attach]", "document.activeElement === it");
-    if (kind === "chromium") {
-      await bob.page.bringToFront(); // no browser lets a page behind another one ask for files
-      const [chooser] = await Promise.all([bob.page.waitForFileChooser(), bob.page.keyboard.press("Enter")]);
-      assert.equal(chooser.isMultiple(), true);
-      await chooser.accept([await file("answer.txt", "here")]);
-      await ownCard(bob, "it.dataset.state === 'open' && it.innerText.includes('answer.txt')");
-    }
+    await bob.run(() => {
+      const input = document.querySelector("input[name=files]");
+      // Where it would open the browser's own window, which is out of the test's reach.
+      input.addEventListener("click", (event) => {
+        event.preventDefault();
+        globalThis.asked = input.multiple;
+      });
+    });
+    await bob.page.keyboard.press("Enter");
+    await bob.see("html", "globalThis.asked === true");
     // All that can be shown of the others.
     await bob.run(() => {
       for (const button of document.querySelectorAll("[data-role=accept]")) if (button.checkVisibility()) button.click();
