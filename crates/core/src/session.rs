@@ -16,6 +16,10 @@ use crate::wire::{
 
 /// Tries that a first open makes before it gives up.
 const FIRST_TRIES: u32 = 4;
+/// What a browser closes sockets with when it leaves their page (RFC 6455, section 7.4.1), in Firefox before the page knows;
+/// and milliseconds by which the page is gone then. To come back at once would take the id from the page that follows.
+const GOING_AWAY: u16 = 1001;
+const GONE_BY: u64 = 1_000;
 /// Milliseconds that one try may take from the socket's making to the welcome.
 const TRY_WITHIN: u64 = 6_000;
 /// Milliseconds between heartbeats.
@@ -404,6 +408,9 @@ impl Session {
         if close == Some(CloseCode::Busy) && !self.opened {
             self.end(Code::ServerBusy.into());
             return;
+        }
+        if code == GOING_AWAY {
+            self.return_after.get_or_insert(GONE_BY);
         }
         self.lost(now);
     }

@@ -188,3 +188,19 @@ fn a_member_that_left_and_came_back_is_heard() {
     });
     assert_eq!(rig.texts(), ["back"]);
 }
+
+/// Firefox closes a page's sockets before it tells the page that it is gone; what comes back under the id then is the page
+/// that follows.
+#[test]
+fn who_is_going_away_does_not_come_back_at_once() {
+    for (code, soon) in [(1006, true), (1001, false)] {
+        let mut rig = Rig::online(Codec::Binary);
+        let before = rig.sockets;
+        rig.client.socket_closed(Time(rig.now), code);
+        rig.take();
+        rig.pass(900);
+        assert_eq!(rig.sockets > before, soon, "{code}");
+        rig.pass(200);
+        assert_eq!(rig.sockets, before + 1, "{code}");
+    }
+}

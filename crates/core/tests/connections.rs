@@ -7,7 +7,7 @@ use peerloom_core::Code;
 use peerloom_core::client::{Channel, ConnectionKey, Event, Number, Output, PeerKey, PeerState, Terms};
 use peerloom_core::wire::codec::{self, Codec};
 use peerloom_core::wire::{
-    Acknowledgement, Bytes, ClientFrame, Item, LinkFrame, LinkHeader, Name, Signal, limits,
+    Acknowledgement, Bytes, ClientFrame, Item, LinkFrame, LinkHeader, Manifest, Name, Signal, limits,
 };
 use rig::{Rig, data, offer};
 
@@ -72,6 +72,48 @@ fn a_flood_of_questions_ends_with_the_link() {
         "and answers are bounded"
     );
     assert!(first > limits::ANSWERS as u64, "honest peers are far from that");
+}
+
+/// What is offered is kept, so there is a limit to its bytes, too.
+#[test]
+fn offers_that_are_long_are_fewer() {
+    let mut rig = Rig::online(Codec::Binary);
+    let link = rig.link_with("mallory", 1);
+    let long = "x".repeat(limits::LINK_FRAME_TARGET - 64);
+    let offers = |first: u64, count: u64, text: &str| -> Vec<Item> {
+        (first..first + count)
+            .map(|n| Item::Offer {
+                number: n as u32 + 1,
+                manifest: Manifest::new(text).expect("short enough"),
+            })
+            .collect()
+    };
+    for first in 0..10_000 {
+        let text = if first == 0 { &long } else { "{}" };
+        rig.channel(link, &data(1, first, offers(first, 1, text)));
+    }
+    assert_eq!(asked(&rig).len(), limits::CONNECTIONS_PER_PEER);
+    assert!(Manifest::new(&"x".repeat(limits::MANIFEST + 1)).is_none());
+
+    // As large as they may be, in parts.
+    let mut rig = Rig::online(Codec::Binary);
+    let link = rig.link_with("mallory", 1);
+    let text = "x".repeat(limits::MANIFEST);
+    let mut number = 0;
+    for offer in offers(0, 10, &text) {
+        let whole = codec::encode(&offer);
+        let parts: Vec<&[u8]> = whole.chunks(limits::LINK_FRAME_TARGET).collect();
+        for (index, bytes) in parts.iter().enumerate() {
+            let item = Item::Part {
+                last: index + 1 == parts.len(),
+                bytes: Bytes(bytes.to_vec()),
+            };
+            rig.channel(link, &data(1, number, vec![item]));
+            number += 1;
+        }
+    }
+    assert_eq!(asked(&rig).len(), limits::MANIFESTS / limits::MANIFEST);
+    assert_eq!(rig.errors(), 0, "which is no offence");
 }
 
 #[test]

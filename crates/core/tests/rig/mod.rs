@@ -19,6 +19,8 @@ pub struct Rig {
     pub sent: Vec<peerloom_core::wire::ClientFrame>,
     pub rejected: Vec<(u32, peerloom_core::Error)>,
     pub settled: Vec<u32>,
+    /// Sockets that were asked for.
+    pub sockets: usize,
     pub executed: Vec<(PeerKey, u32, u32, peerloom_core::negotiation::Command)>,
 }
 
@@ -89,6 +91,7 @@ impl Rig {
             sent: Vec::new(),
             rejected: Vec::new(),
             settled: Vec::new(),
+            sockets: 0,
             executed: Vec::new(),
         };
         rig.client.open(Time(rig.now));
@@ -113,6 +116,7 @@ impl Rig {
                 }
                 Output::SocketSend(bytes) => self.sent.extend(codec::decode(&bytes)),
                 Output::Reject(receipt, error) => self.rejected.push((receipt, error)),
+                Output::Connect => self.sockets += 1,
                 Output::Settle(first, last) => self.settled.extend(first..=last),
                 Output::Exec(key, generation, op, command) => {
                     self.executed.push((key, generation, op, command));
