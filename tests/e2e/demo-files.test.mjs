@@ -278,7 +278,7 @@ for (const kind of ["chromium", "firefox"]) {
     await alice.call("Alice");
     await bob.meet("Alice");
     // Who gets it is somebody else to the server then, but not to whoever offers it.
-    await pick(alice, await file("first.bin", randomBytes(60_000_000)));
+    await pick(alice, await file("first.bin", randomBytes(40_000_000)));
     await card(bob, "offered");
     await press(bob, "accept");
     await card(bob, "active", "it.querySelector('progress').value > 0");
@@ -288,7 +288,7 @@ for (const kind of ["chromium", "firefox"]) {
     await card(bob, "done");
     await alice.see(`${OWN} [data-role=receiver]`, "all.length === 2 && it.dataset.state === 'done' && all.filter((row) => row.checkVisibility()).length === 1");
     // Who offers it has to pick it again.
-    const long = await file("long.bin", randomBytes(60_000_000));
+    const long = await file("long.bin", randomBytes(40_000_000));
     await pick(alice, long);
     await card(bob, "offered");
     await press(bob, "accept");
@@ -304,7 +304,7 @@ for (const kind of ["chromium", "firefox"]) {
     await press(bob, "accept");
     await card(bob, "done");
     const [first, second] = await saved(bob, 2);
-    assert.deepEqual([first.name, first.size, second.name, second.size], ["first.bin", 60_000_000, "long.bin", 60_000_000]);
+    assert.deepEqual([first.name, first.size, second.name, second.size], ["first.bin", 40_000_000, "long.bin", 40_000_000]);
   });
 
   scene("what goes wrong is said, with what to do", [kind, "chromium"], async ({ enter, guest }) => {
