@@ -11,6 +11,14 @@
 //   [data-role=message][data-own][data-author][data-state] [data-role=text]
 //                                           data-state of one's own: "sending" | "delivered" | "unheard" | "failed"
 //   [data-role=retry], [data-role=trouble]  in a message that did not arrive
+//   [data-role=offer][data-own][data-author][data-state] files: data-state of somebody's is "offered", "declined", "closed", or
+//                                           the transfer's state; of one's own "preparing" | "open" | "closed" | "failed".
+//                                           In it [data-role=offer-name], [data-role=offer-meta], [data-role=note],
+//                                           [data-role=offer-files], [data-role=offer-picture], [data-role=offer-progress],
+//                                           [data-role=offer-words], [data-role=offer-outcome], buttons [data-role=accept],
+//                                           decline, pause, cancel, save, withdraw, and for each who answers one's own
+//                                           [data-role=receiver][data-id][data-state]
+//   [data-role=attach] opens input[name=files]; [data-role=drop-target] is in sight while files are dragged
 //   [data-role=notice][data-kind][data-reason]  kind "join" | "leave" | "name" | "note"; reason as in the SDK's `leave`
 //   [data-role=person][data-id][data-state] [data-role=link-state]; oneself is [data-role=me]
 //   [data-role=invite] opens dialog#share; [data-role=invitation] has input[name=link], [data-role=copy-link] and svg.qr
@@ -24,14 +32,16 @@
 //   [data-role=fatal], [data-role=alone], [data-role=nobody], [data-role=name-hint], [data-role=join-failed], [data-role=jump]
 // @ts-check
 
+import { Attach } from "./attach.js";
 import { braid } from "./braid.js";
 import { ConnectionCheck } from "./connection-check.js";
 import { ask, dialog, Panel } from "./dialogs.js";
 import { announce, avatar, h, icon, inNextFrame, isolated, need, unseen } from "./dom.js";
+import { explain } from "./explain.js";
 import { cleanName, dye, hashOf, threadFrom, threadOfHash, threadTitle } from "./names.js";
 import { Session } from "./session.js";
 import { forgetThread, loadName, openThreads, recentThreads, rememberThread, saveName, saveOpenThreads } from "./store.js";
-import { explain, OpenThread } from "./thread.js";
+import { OpenThread } from "./thread.js";
 import { ThreadView } from "./thread-view.js";
 import { Threads } from "./threads.js";
 
@@ -58,6 +68,7 @@ const view = new ThreadView({
   rejoin: (model) => void session?.join(model),
   leave: (id) => void leave(id),
 });
+new Attach({ target: () => (page.dataset.view === "thread" ? (open.get(visible) ?? null) : null) });
 const threads = new Threads({ open, visible: () => visible, leave: (id) => void leave(id) });
 const threadsPanel = new Panel("threads", "threads-button", "(min-width: 56rem)");
 const peoplePanel = new Panel("people", "people-button", "(min-width: 72rem)");
@@ -77,7 +88,10 @@ function add(model) {
       threads.update();
       showTitle();
       if (page.dataset.view === "start") showRecent();
-      if (model.id !== visible && model.unread === 1) announce(`New message in ${model.title}`);
+      const what = model.items[model.items.length - 1]?.type === "offer" ? "Files offered" : "New message";
+      if (model.id !== visible && model.unread === 1) announce(`${what} in ${model.title}`);
+    } else if (change.kind === "over") {
+      announce(change.text);
     }
   });
   saveOpenThreads(open.keys());
@@ -152,14 +166,20 @@ async function startThread(button) {
 async function leave(id) {
   const model = open.get(id);
   if (model === undefined) return;
-  const said = model.items.some((item) => item.type === "message");
+  const said = model.items.some((item) => item.type !== "notice");
   if (said) {
-    const pending = model.pending;
-    const text = pending > 0
-      ? `${pending === 1 ? "A message has" : `${pending} messages have`} not arrived yet and would be lost. The conversation disappears from this page.`
-      : "The conversation disappears from this page. The link stays good.";
+    const { pending } = model;
+    const { sent, received } = model.underWay;
+    const losses = [
+      sent + received > 0 ? "Files are still on their way and would not arrive." : "",
+      pending > 0 ? `${pending === 1 ? "A message has" : `${pending} messages have`} not arrived yet and would be lost.` : "",
+      "The conversation disappears from this page.",
+      sent + received + pending > 0 ? "" : "The link stays good.",
+    ];
+    const text = losses.filter((loss) => loss !== "").join(" ");
     if (!(await ask({ title: `Leave ${model.title}?`, text, yes: "Leave" }))) return;
   }
+  model.leave();
   const { thread } = model;
   open.delete(id);
   saveOpenThreads(open.keys());
@@ -369,7 +389,9 @@ function listen() {
   addEventListener("pageshow", (event) => event.persisted && location.reload());
   addEventListener("beforeunload", (event) => {
     const waiting = [...open.values()].some((model) => model.people.size > 0 && model.pending > 0);
-    if (session?.state === "recovering" && waiting) event.preventDefault();
+    // What others are getting ends with this page; what this page is getting goes on after a reload.
+    const sending = [...open.values()].some((model) => model.underWay.sent > 0);
+    if ((session?.state === "recovering" && waiting) || sending) event.preventDefault();
   });
   visualViewport?.addEventListener("resize", () => {
     // Safari's keyboard lies over the page and changes no other measure.

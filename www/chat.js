@@ -4,12 +4,17 @@
 
 import { announce, avatar, h, icon, inNextFrame, isolated, need, unseen } from "./dom.js";
 import { dye } from "./names.js";
+import { OfferView } from "./offer-view.js";
+import { OwnOfferView } from "./own-offer-view.js";
 import { messageText } from "./text.js";
+import { sizeText } from "./units.js";
 
 /** @typedef {import("./thread.js").OpenThread} OpenThread */
 /** @typedef {import("./thread.js").Item} Item */
 /** @typedef {import("./thread.js").Message} Message */
 /** @typedef {import("./thread.js").Notice} Notice */
+/** @typedef {import("./thread.js").Offered} Offered */
+/** @typedef {import("./thread.js").OwnOffered} OwnOffered */
 
 const WINDOW = 240;
 const STEP = 80;
@@ -33,9 +38,13 @@ export class Chat {
     this.first = 0;
     this.last = 0;
     this.following = true;
+    /** How far it was scrolled. */
+    this.top = 0;
     this.fresh = 0;
     /** @type {Map<number, HTMLElement>} */
     this.rows = new Map();
+    /** Of the rows that are cards. @type {Map<number, OfferView | OwnOfferView>} */
+    this.views = new Map();
     /** @type {Set<Item>} */
     this.stale = new Set();
     this.update = inNextFrame(() => this.draw());
@@ -43,7 +52,10 @@ export class Chat {
     this.scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.jump.addEventListener("click", () => this.toEnd());
     // A keyboard coming up, a rotated phone: whoever was at the end stays there.
-    new ResizeObserver(() => this.following && this.stick()).observe(this.scroller);
+    const sizes = new ResizeObserver(() => this.following && this.stick());
+    sizes.observe(this.scroller);
+    // A card that grows: a list that is opened, a picture that is there.
+    sizes.observe(this.list);
   }
 
   /** @param {OpenThread | null} model */
@@ -51,9 +63,8 @@ export class Chat {
     this.leavePlace();
     this.release();
     this.model = model;
-    this.rows.clear();
+    this.clear();
     this.stale.clear();
-    this.list.replaceChildren();
     this.fresh = 0;
     if (model === null) {
       this.release = () => {};
@@ -61,14 +72,18 @@ export class Chat {
     }
     this.release = model.onChange((change) => {
       if (change.kind === "item") {
-        if (!this.following) this.fresh += change.item.type === "message" && change.item.author !== "" ? 1 : 0;
-        if (change.item.type === "message" && change.item.author === "") this.toEnd();
-        this.speak(change.item);
+        const { item } = change;
+        if (!this.following) this.fresh += item.type !== "notice" && item.author !== "" ? 1 : 0;
+        if (item.type !== "notice" && item.author === "") this.toEnd();
+        this.speak(item);
         this.update();
       } else if (change.kind === "item-changed") {
         this.stale.add(change.item);
         if (change.item.type === "notice") this.speak(change.item);
         this.update();
+      } else if (change.kind === "people") {
+        // Cards say who is away, and whether anybody is there to take something.
+        for (const view of this.views.values()) view.update();
       }
     });
     const place = model.firstUnread >= model.start ? model.firstUnread : model.place;
@@ -137,11 +152,21 @@ export class Chat {
       if (seq >= this.first && seq < this.last) continue;
       row.remove();
       this.rows.delete(seq);
+      this.views.get(seq)?.release();
+      this.views.delete(seq);
       removed = removed || seq < this.first;
     }
     this.last = Math.max(this.last, this.first);
     this.opening.hidden = model.items.length > 0 && this.first > model.start;
     if (removed && !this.following) this.scroller.scrollTop -= height - this.scroller.scrollHeight;
+  }
+
+  /** Takes everything out. */
+  clear() {
+    for (const view of this.views.values()) view.release();
+    this.views.clear();
+    this.rows.clear();
+    this.list.replaceChildren();
   }
 
   /** @param {number} end */
@@ -181,7 +206,10 @@ export class Chat {
     const { model, scroller } = this;
     if (model === null) return;
     const below = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
-    const atEnd = below < NEAR_END && this.last === model.end;
+    // Who reads the end leaves it upwards; what has grown below is followed.
+    const stays = this.following && scroller.scrollTop >= this.top;
+    this.top = scroller.scrollTop;
+    const atEnd = stays || (below < NEAR_END && this.last === model.end);
     if (atEnd !== this.following) {
       this.following = atEnd;
       if (atEnd) this.fresh = 0;
@@ -204,8 +232,7 @@ export class Chat {
   toEnd() {
     if (this.model === null) return;
     if (this.last < this.model.end - WINDOW) {
-      this.rows.clear();
-      this.list.replaceChildren();
+      this.clear();
       this.first = this.last = this.model.end - WINDOW;
     }
     this.following = true;
@@ -215,6 +242,7 @@ export class Chat {
 
   stick() {
     this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.top = this.scroller.scrollTop;
   }
 
   showJump() {
@@ -231,6 +259,8 @@ export class Chat {
       if (item.author !== "") announce(`${item.name}: ${item.text.slice(0, 300)}`);
       return;
     }
+    if (item.type === "offer") announce(`${item.name} offers ${item.offer.sdk.name}, ${sizeText(item.offer.sdk.size)}`);
+    if (item.type !== "notice") return;
     const line = item.lines[item.lines.length - 1];
     if (line !== undefined) announce(`${line.name} ${line.text}`.trim());
   }
@@ -245,6 +275,9 @@ export class Chat {
       old.dataset.state = item.state;
       const trouble = this.trouble(item);
       if (trouble !== null) old.append(trouble);
+    } else if (item.type === "offer") {
+      // Its card looks after itself; what has changed is the line above it.
+      old.querySelector(".divider.new")?.remove();
     } else {
       const row = this.row(item.seq);
       if (row !== null) old.replaceWith(row);
@@ -263,10 +296,16 @@ export class Chat {
       dividers.push(h("p", { className: "divider" }, h("span", {}, day.format(item.at))));
     }
     if (seq === model.firstUnread) dividers.push(h("p", { className: "divider new" }, h("span", {}, "New")));
-    const row = item.type === "message" ? this.message(item, dividers.length > 0 ? undefined : before) : this.notice(item);
+    const row = this.rowOf(item, dividers.length > 0 ? undefined : before);
     row.prepend(...dividers);
     this.rows.set(seq, row);
     return row;
+  }
+
+  /** @param {Item} item @param {Item | undefined} before  what it may continue */
+  rowOf(item, before) {
+    if (item.type === "message") return this.message(item, before);
+    return item.type === "notice" ? this.notice(item) : this.offer(item);
   }
 
   /** @param {Message} item @param {Item | undefined} before  what it may continue */
@@ -296,6 +335,23 @@ export class Chat {
         text,
       );
     }
+    return row;
+  }
+
+  /** @param {Offered | OwnOffered} item */
+  offer(item) {
+    const own = item.type === "own-offer";
+    const view = own ? new OwnOfferView(item.offer, () => this.model?.people.size === 0) : new OfferView(item.offer);
+    this.views.get(item.seq)?.release();
+    this.views.set(item.seq, view);
+    const row = h("li", { className: `message first ${own ? "own" : dye(item.author)}` });
+    row.dataset.role = "offer";
+    row.dataset.own = String(own);
+    row.dataset.author = item.author;
+    row.dataset.state = item.offer.state;
+    if (own) row.append(h("p", { className: "byline" }, h("span", { className: "small" }, "You offer"), time(item.at)));
+    else row.append(avatar(item.author, item.name), h("p", { className: "byline" }, isolated(item.name, "name"), h("span", { className: "small" }, "offers"), time(item.at)));
+    row.append(view.element);
     return row;
   }
 

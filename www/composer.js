@@ -14,6 +14,7 @@ export class Composer {
     this.form = need("composer", HTMLFormElement);
     this.field = need("composer-text", HTMLTextAreaElement);
     this.button = need("composer-send", HTMLButtonElement);
+    this.attach = need("attach", HTMLButtonElement);
     this.hint = need("composer-hint", HTMLElement);
     this.drafts = loadDrafts();
     /** @type {OpenThread | null} */
@@ -46,6 +47,7 @@ export class Composer {
   /** The thread's status or the text's length changed. */
   refresh() {
     const joined = this.model?.status === "joined";
+    this.attach.disabled = !joined;
     const { length } = this.field.value;
     const left = MOST - length;
     this.button.disabled = !joined || left < 0 || this.field.value.trim() === "";

@@ -46,6 +46,10 @@ export const icon = (name) =>
 /** A name from outside, kept from changing the direction of what stands around it. @param {string} name */
 export const isolated = (name, className = "") => h("bdi", { className }, name);
 
+/** A sentence with a name in the place of "{name}". @param {string} sentence @param {string} name @returns {(string | Node)[]} */
+export const filled = (sentence, name) =>
+  sentence.split("{name}").flatMap((part, index) => (index === 0 ? [part] : [isolated(name), part]));
+
 /** Text for screen readers only. @param {string} text */
 export const unseen = (text) => h("span", { className: "unseen" }, text);
 

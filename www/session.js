@@ -2,7 +2,8 @@
 // nothing of the document; `onChange` tells when its state or problem is another one.
 // @ts-check
 
-import { explain, OpenThread } from "./thread.js";
+import { explain } from "./explain.js";
+import { OpenThread } from "./thread.js";
 
 /** @typedef {import("../js/index.js").Client} Client */
 /** @typedef {import("../js/index.js").ClientState} ClientState */

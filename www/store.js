@@ -1,5 +1,6 @@
-// What this page remembers between visits: the name, the recent threads; and for this tab: open threads and drafts.
-// Storage may be forbidden, full, or hold what somebody else wrote there, so everything is checked when it is read.
+// What this page remembers between visits: the name, the recent threads; and for this tab: open threads, drafts
+// and files on their way. Storage may be forbidden, full, or hold what somebody else wrote there, so everything is checked
+// when it is read.
 // @ts-check
 
 import { cleanName, inventName } from "./names.js";
@@ -69,3 +70,15 @@ export function loadDrafts() {
 
 /** @param {Map<string, string>} drafts */
 export const saveDrafts = (drafts) => write(ofThisTab, "drafts", [...drafts]);
+
+const ACCEPTED = 200;
+
+/** Offers that were accepted and are not complete, so that they go on after a reload. */
+export const acceptedOffers = () => strings(read(ofThisTab, "accepted")).slice(0, ACCEPTED);
+
+/** @param {string} key */
+export const rememberAccepted = (key) =>
+  write(ofThisTab, "accepted", [key, ...acceptedOffers().filter((other) => other !== key)].slice(0, ACCEPTED));
+
+/** @param {string} key */
+export const forgetAccepted = (key) => write(ofThisTab, "accepted", acceptedOffers().filter((other) => other !== key));

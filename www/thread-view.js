@@ -77,7 +77,7 @@ export class ThreadView {
     if (model === null) return;
     const me = this.host.me();
     const alone = model.status === "joined" && model.people.size === 0;
-    const talked = model.items.some((item) => item.type === "message");
+    const talked = model.items.some((item) => item.type !== "notice");
     this.composer.refresh();
     const drawn = JSON.stringify([model.status, model.problem, alone, talked, me.chosen || me.name, this.link()]);
     if (drawn === this.drawn) return;

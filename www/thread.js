@@ -2,7 +2,10 @@
 // listens with `onChange`. Messages live in memory only, and only the last few thousand of them.
 // @ts-check
 
+import { explain } from "./explain.js";
 import { cleanName, nameOf, shortId, threadTitle } from "./names.js";
+import { Offer } from "./offer.js";
+import { OwnOffer } from "./own-offer.js";
 import { LONGEST } from "./text.js";
 
 /** @typedef {import("../js/index.js").Thread} SdkThread */
@@ -26,14 +29,19 @@ import { LONGEST } from "./text.js";
  */
 /** @typedef {{ kind: "join" | "leave" | "name" | "note", reason?: LeaveReason, name: string, text: string, at: number }} Line */
 /** @typedef {{ type: "notice", seq: number, at: number, lines: Line[], joined: number, left: number }} Notice */
-/** @typedef {Message | Notice} Item */
+/** @typedef {{ type: "offer", seq: number, at: number, author: string, name: string, offer: Offer }} Offered */
+/** @typedef {{ type: "own-offer", seq: number, at: number, author: "", offer: OwnOffer }} OwnOffered */
+/** @typedef {Message | Notice | Offered | OwnOffered} Item */
 
 /**
- * @typedef {{ kind: "item", item: Item } | { kind: "item-changed", item: Item } | { kind: "people" | "status" | "unread" }} Change
+ * @typedef {{ kind: "item", item: Item } | { kind: "item-changed", item: Item } | { kind: "over", text: string }
+ *   | { kind: "people" | "status" | "unread" }} Change  "over": a transfer ended, in words
  */
 
 /** Older items than these are forgotten. */
 const KEPT = 5000;
+/** Milliseconds that one's own offer stands; it ends with the page at the latest. */
+const STANDS = 24 * 60 * 60 * 1000;
 /** Notices that follow each other share an item; this many of their lines are kept. */
 const LINES = 40;
 
@@ -101,6 +109,8 @@ export class OpenThread {
   /** @param {SdkThread} thread */
   attach(thread) {
     this.detach();
+    // What was offered through a client that is no more reaches nobody.
+    for (const { offer } of this.ownOffers) if (offer.sdk?.thread !== thread) offer.leave();
     this.thread = thread;
     this.status = "joined";
     this.problem = "";
@@ -126,6 +136,7 @@ export class OpenThread {
         this.changed({ kind: "people" });
       }),
       thread.on("message", ({ from, data }) => this.receive(from, data)),
+      thread.on("offer", (offer) => this.receiveOffer(/** @type {import("./offer.js").SdkOffer} */ (offer))),
     ];
     for (const member of thread.members.values()) this.meet(member);
     this.changed({ kind: "status" });
@@ -194,6 +205,54 @@ export class OpenThread {
     });
   }
 
+  /** @param {import("./offer.js").SdkOffer} sdk */
+  receiveOffer(sdk) {
+    const person = this.people.get(sdk.from.id);
+    const name = person ? this.label(person) : nameOf(sdk.from.userData, sdk.from.id);
+    for (const { offer: earlier } of this.offers) {
+      // Whoever loads their page anew is somebody else to the server, and has to pick the same files again.
+      if (earlier.key === sdk.key && earlier.state === "waiting" && !this.people.has(earlier.sdk.from.id)) earlier.giveWay();
+    }
+    const offer = new Offer(sdk, name);
+    offer.onOver = (text) => this.changed({ kind: "over", text });
+    this.add({ type: "offer", seq: this.end, at: Date.now(), author: sdk.from.id, name, offer });
+    offer.goOn();
+  }
+
+  /** Offers files to everybody here, and to those who come. @param {import("../js/index.js").Offerable} what @param {string} [name] */
+  offer(what, name) {
+    const options = { expires: STANDS, ...(name === undefined ? {} : { name }) };
+    const offering = this.thread?.offer(what, options) ?? Promise.reject(new Error("This page is not in the thread at the moment."));
+    const offer = new OwnOffer(offering, (peer) => {
+      const person = this.people.get(peer.id);
+      return person ? this.label(person) : nameOf(peer.userData, peer.id);
+    });
+    offer.onOver = (text) => this.changed({ kind: "over", text });
+    this.add({ type: "own-offer", seq: this.end, at: Date.now(), author: "", offer });
+  }
+
+  /** What others offer. */
+  get offers() {
+    return this.items.filter((item) => item.type === "offer");
+  }
+
+  get ownOffers() {
+    return this.items.filter((item) => item.type === "own-offer");
+  }
+
+  /** How many transfers would end with this page: of one's own files, and of others'. */
+  get underWay() {
+    return {
+      sent: this.ownOffers.reduce((sum, { offer }) => sum + offer.underWay, 0),
+      received: this.offers.filter(({ offer }) => offer.isUnderWay).length,
+    };
+  }
+
+  /** Ends what it has of offers and transfers. */
+  leave() {
+    for (const { offer } of [...this.offers, ...this.ownOffers]) offer.leave();
+  }
+
   /** @param {string} text */
   send(text) {
     /** @type {Message} */
@@ -256,7 +315,7 @@ export class OpenThread {
     this.end += 1;
     // A fifth at a time, so that a full thread does not move its whole array at every message.
     if (this.items.length > KEPT * 1.2) this.items.splice(0, this.items.length - KEPT);
-    if (item.type === "message" && item.author !== "" && !this.watched) {
+    if (item.type !== "notice" && item.author !== "" && !this.watched) {
       this.unread += 1;
       if (this.firstUnread < 0) this.firstUnread = item.seq;
       this.changed({ kind: "unread" });
@@ -293,12 +352,4 @@ function describe(data) {
   if (data === null || data === undefined) return "nothing at all";
   if (typeof data !== "object") return `a ${typeof data}`;
   return cleanName(Object.prototype.toString.call(data).slice(8, -1)) || "an object";
-}
-
-/** What went wrong and what to do about it, in plain words. @param {unknown} error */
-export function explain(error) {
-  if (!(error instanceof Error)) return "Something unexpected went wrong.";
-  const remedy = "remedy" in error && typeof error.remedy === "string" ? error.remedy : "";
-  const sentence = /[.!?…]$/.test(error.message) ? error.message : `${error.message}.`;
-  return remedy === "" || sentence.includes(remedy) ? sentence : `${sentence} ${remedy}`;
 }
