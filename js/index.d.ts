@@ -282,10 +282,14 @@ export interface FileOffer extends OfferBase, Emitter<FileOfferEvents> {
   /** Bytes that are here already, from an earlier time. */
   readonly received: number;
   readonly transfer: Transfer | undefined;
+  /** Names the same files, by path, size and date, whoever offers them, and whenever: for a page that remembers. */
+  readonly key: string;
   /** Throws `offer_closed` or `invalid_option`. Again after a transfer that was cancelled here or had no room. */
   accept(options?: AcceptOptions): Transfer;
   /** `reason`, of at most 100 bytes, is for the owner to read. */
   decline(reason?: string): void;
+  /** Hands what `"download"`, `"file"` or `"blob"` brought to the browser's downloads, again. Rejects with `invalid_option` before. */
+  save(): Promise<void>;
 }
 
 export interface FileOfferEvents {

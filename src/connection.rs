@@ -556,7 +556,7 @@ impl Connection {
     /// Sends bytes as they are, where files are carried; resolves when the other side has them.
     #[wasm_bindgen(js_name = sendFlat, skip_typescript)]
     pub fn send_flat(&self, flat: JsValue) -> Promise {
-        if self.seat.is_closing() {
+        if self.seat.is_closing() || !self.seat.is_offer() {
             return Promise::reject(&error::new(Code::Closed, "the connection"));
         }
         self.seat.put(Flattened::Ready(flat.unchecked_into()))

@@ -159,7 +159,7 @@ export class Offer {
 
   /** To the browser's downloads, again. */
   save() {
-    return this.sdk.save(this.files);
+    return this.sdk.save();
   }
 
   /** The thread was left. */

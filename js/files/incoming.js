@@ -23,8 +23,15 @@ export class Incoming extends Transfer {
   #round = 0;
   #places;
   #finished;
+  #opening;
   /** The sink is open. */
   isOpen = false;
+  /** It has the offer's connection. */
+  isAttached = false;
+  /** The sender knows that all is here. */
+  isFinishing = false;
+  /** Resolves when the sink was let go. */
+  closed = Promise.resolve();
 
   constructor(offer, { limit }) {
     super(offer, offer.from, limit);
@@ -33,13 +40,15 @@ export class Incoming extends Transfer {
   }
 
   /** What to do once the sink is open, which has so many bytes already. */
-  async open(sink) {
-    this.#sink = await sink;
+  open(sink) {
+    this.#opening = this.#open(sink);
+    return this.#opening;
+  }
+
+  async #open(opened) {
+    this.#sink = await opened;
     const held = await this.#sink.open();
-    if (this.isOver) {
-      await this.#sink.abort(true);
-      return false;
-    }
+    if (this.isOver) return false;
     const partial = this.#places.findIndex(({ at, length }) => at + length > held);
     this.#held = partial < 0 ? this.#places.length : partial;
     if (this.#held > 0) {
@@ -57,17 +66,26 @@ export class Incoming extends Transfer {
   /** Goes on over this connection. */
   attach(connection) {
     this.#round += 1;
+    const round = this.#round;
     this.#machine?.free();
     this.#machine = undefined;
-    if (connection) {
-      // What is here already is compared first: the sender's file may be another one by now.
-      this.#machine = new kit.Receiver(this.offer.files.map(({ size }) => size), this.offer.piece, this.#bytes(this.#held));
-      connection.on("message", (message) => {
-        if (connection === this.connection && !this.isOver) this.#receive(message);
-      });
-    }
+    this.isAttached = connection !== undefined;
     super.attach(connection);
-    this.#ask();
+    if (!connection) return;
+    const sizes = this.offer.files.map(({ size }) => size);
+    // What is being put in its place now counts, too. What is here already is compared first: the sender's file may be
+    // another one by now.
+    this.#queue = this.#queue.then(() => {
+      if (round !== this.#round || this.isOver) return;
+      this.#machine = new kit.Receiver(sizes, this.offer.piece, this.#bytes(this.#held));
+      if (this.pausedBy.includes("here")) this.#say(this.#machine.pause(true));
+      this.#ask();
+    });
+    connection.on("message", (message) => {
+      const isOurs = () => connection === this.connection && !this.isOver;
+      if (isOurs() && this.#machine) this.#receive(message);
+      else this.#queue.then(() => isOurs() && this.#receive(message));
+    });
   }
 
   #say(...parts) {
@@ -76,7 +94,7 @@ export class Incoming extends Transfer {
   }
 
   #ask() {
-    if (!this.connection || this.isOver) return;
+    if (!this.connection || !this.#machine || this.isOver) return;
     for (let question = this.#machine.poll(); question; question = this.#machine.poll()) this.#say(question);
     if (this.#machine.isComplete()) this.#complete().catch((error) => this.fail(error));
   }
@@ -119,13 +137,14 @@ export class Incoming extends Transfer {
       if (round !== this.#round || this.isOver) return;
       if (right) {
         await this.#sink.store(place, right);
+        // It is there, whatever became of the connection meanwhile.
+        this.#hashes.set(expected, 32 * piece);
+        this.#held = piece + 1;
+        this.advance(length);
         await this.limiter.pass(length);
         if (round !== this.#round || this.isOver) return;
-        this.#hashes.set(expected, 32 * piece);
-        this.advance(length);
       }
       this.#machine.checked(Boolean(right));
-      this.#held = this.#machine.held;
       // What is on its way behind a wrong one comes again.
       if (!right) this.#round += 1;
       this.#ask();
@@ -150,19 +169,23 @@ export class Incoming extends Transfer {
   }
 
   async #complete() {
-    this.#say(this.#machine.done(await hash(this.#hashes)));
+    const round = this.#round;
+    const root = await hash(this.#hashes);
+    if (round === this.#round && !this.isOver) this.#say(this.#machine.done(root));
   }
 
   #finish() {
+    this.isFinishing = true;
     this.#finished ??= (async () => {
       const files = await this.#sink.finish();
-      this.end("done", this.offer.files.length === 1 ? files?.[0] : files);
+      this.end("done", this.offer.files.length === 1 ? files?.[0] : files, "done");
     })();
     return this.#finished;
   }
 
   pausing(paused) {
-    if (!this.connection) return;
+    // Else it is said as soon as there is somebody to say it to.
+    if (!this.connection || !this.#machine) return;
     this.#say(this.#machine.pause(paused));
     this.#ask();
   }
@@ -171,18 +194,20 @@ export class Incoming extends Transfer {
   fail(error) {
     if (this.isOver) return;
     const known = error?.name === "PeerloomError" ? error : failure("storage_failed", error?.message ?? "", { cause: error });
-    const { connection } = this;
     const { code, detail } = known;
     const about = code === "file_corrupt" || code === "protocol_violation" ? failure(code, detail || this.peer.id, { peers: [this.peer.id] }) : known;
-    this.end("failed", about);
-    connection?.reject(code);
+    this.end("failed", about, code);
   }
 
   ended(state) {
     this.#round += 1;
     this.#machine?.free();
     this.#machine = undefined;
-    if (state !== "done") this.#sink?.abort(this.error?.code !== "file_corrupt", this.error);
+    if (state !== "done") {
+      const keeps = this.error?.code !== "file_corrupt";
+      const opened = Promise.resolve(this.#opening).catch(() => {});
+      this.closed = opened.then(() => this.#sink?.abort(keeps, this.error)).catch(() => {});
+    }
     this.offer.over(this);
   }
 }

@@ -35,6 +35,8 @@ function start() {
     worker.addEventListener("error", (event) => {
       event.preventDefault();
       worker = undefined;
+      // The next one to need it tries again.
+      started = undefined;
       resolve(false);
       for (const { reject } of waiting.values()) reject(new DOMException("the worker ended", "AbortError"));
       waiting.clear();

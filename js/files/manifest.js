@@ -94,8 +94,10 @@ async function thumbnailOf(file) {
   }
 }
 
+const isThumbnail = (blob) => blob.size <= THUMBNAIL && /^image\/(png|jpeg|webp)$/.test(blob.type);
+
 async function encoded(blob) {
-  if (!blob || blob.size > THUMBNAIL || !/^image\/(png|jpeg|webp)$/.test(blob.type)) return undefined;
+  if (!blob || !isThumbnail(blob)) return undefined;
   const bytes = new Uint8Array(await blob.arrayBuffer());
   return [blob.type, btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""))];
 }
@@ -106,8 +108,8 @@ export async function describe(files, { note = "", thumbnail, expires = STANDS }
   if (!isCount(expires) || expires === 0 || expires > LONGEST) {
     throw failure("invalid_option", "`expires` takes milliseconds, at most seven days of them");
   }
-  if (thumbnail !== undefined && thumbnail !== false && !(thumbnail instanceof Blob)) {
-    throw failure("invalid_option", "`thumbnail` takes a Blob, or false");
+  if (thumbnail !== undefined && thumbnail !== false && !(thumbnail instanceof Blob && isThumbnail(thumbnail))) {
+    throw failure("invalid_option", "`thumbnail` takes at most 24 KiB of PNG, JPEG or WebP, or false");
   }
   const total = files.reduce((sum, { size }) => sum + size, 0);
   const picture = thumbnail === false ? undefined : (thumbnail ?? (files.length === 1 ? await thumbnailOf(files[0]) : undefined));
@@ -124,19 +126,27 @@ export async function describe(files, { note = "", thumbnail, expires = STANDS }
 
 // ---- from outside ----
 
-/** What a safe path is made of; two of the same name get different ones. */
+/** Instead of the number of files of that name. */
+const FOLDER = 0;
+
+/** What a safe path is made of; two of the same name get different ones. `taken`: how many files have each name. */
 function safePath(path, taken) {
   const parts = path.split(/[/\\]/).filter((part) => part !== "" && part !== "." && part !== "..");
-  const safe = parts.slice(-32).map((part) => kit.safeFileName(part)).join("/") || kit.safeFileName("");
-  let free = safe;
+  const names = parts.slice(-32).map((part) => kit.safeFileName(part));
   // Whatever a file system takes for the same name.
   const key = (name) => name.normalize("NFC").toLowerCase();
-  for (let count = 2; taken.has(key(free)); count += 1) {
-    const dot = safe.lastIndexOf(".");
-    const end = dot > safe.lastIndexOf("/") + 1 ? dot : safe.length;
-    free = `${safe.slice(0, end)} (${count})${safe.slice(end)}`;
-  }
-  taken.add(key(free));
+  // A file can't be a folder as well.
+  const folders = names.slice(0, -1).map((_, index) => names.slice(0, index + 1).join("/"));
+  const safe = names.join(folders.some((folder) => taken.get(key(folder)) > 0) ? "_" : "/") || kit.safeFileName("");
+  if (safe.includes("/")) for (const folder of folders) if (!taken.has(key(folder))) taken.set(key(folder), FOLDER);
+  // Counted on from where it stopped: there may be thousands of the same name.
+  let free = safe;
+  const dot = safe.lastIndexOf(".");
+  const end = dot > safe.lastIndexOf("/") + 1 ? dot : safe.length;
+  let count = Math.max(1, taken.get(key(safe)) ?? 0);
+  for (; taken.has(key(free)); count += 1) free = `${safe.slice(0, end)} (${count + 1})${safe.slice(end)}`;
+  if (free !== safe && taken.get(key(safe)) !== FOLDER) taken.set(key(safe), count);
+  taken.set(key(free), 1);
   return free;
 }
 
@@ -164,7 +174,7 @@ export function read(text) {
   const { id, files, piece, note, thread, expires } = given;
   if (typeof id !== "string" || !/^[0-9a-f-]{36}$/.test(id)) throw refuse("without an id");
   if (!Array.isArray(files) || files.length === 0 || files.length > FILES) throw refuse("of no files, or too many");
-  const taken = new Set();
+  const taken = new Map();
   const entries = files.map((file) => {
     const [path, size, modified, type] = Array.isArray(file) ? file : [];
     if (typeof path !== "string" || !isCount(size) || !isCount(modified) || typeof type !== "string") throw refuse("of what is no file");

@@ -22,6 +22,15 @@ const AGAIN_POSSIBLE = ["cancelled", "storage_full", "storage_failed", "invalid_
 /** Ends that somebody has willed, or that trying again would only repeat. */
 const FINAL = ["done", "cancelled", "offer_closed", "unhandled", "closed", "file_corrupt", "file_changed", "storage_full", "storage_failed", "invalid_option", "limit_reached", "too_large", "not_member", "protocol_violation"];
 
+/** Of these, and of what else a peer may say, those that are told as they are. */
+const TOLD = ["file_corrupt", "file_changed", "storage_full", "storage_failed", "protocol_violation", "too_large", "peer_left"];
+/** Bytes of what is said of files. */
+const MANIFEST = 1024 * 1024;
+/** Bytes of what a page may say when it declines. */
+const WORDS = 100;
+/** Offers that are done, of which one remembers that. */
+const DONE = 1024;
+
 const isFinal = (reason) => FINAL.includes(reason) || reason === DECLINED || reason.startsWith(`${DECLINED}: `);
 
 class FileOffer extends Emitter {
@@ -79,16 +88,12 @@ export class IncomingOffer extends FileOffer {
     this.#key = key;
     this.#registry = registry;
     this.#received = received;
-    this.#timer = setTimeout(() => this.#close("expired"), manifest.expires);
+    this.#timer = setTimeout(() => this.#expire(), manifest.expires);
     this.bind(connection);
   }
 
   get state() {
     return this.#state;
-  }
-
-  get key() {
-    return this.#key;
   }
 
   /** Bytes that are here from an earlier time. */
@@ -100,21 +105,28 @@ export class IncomingOffer extends FileOffer {
     return this.#transfer;
   }
 
+  /** Of its files, by name, size and date: the same whoever offers them, and whenever. */
+  get key() {
+    return this.#key;
+  }
+
   accept({ to, limit } = {}) {
     if (this.#state === "closed") throw failure("offer_closed", this.name);
     if (this.#transfer && !this.#transfer.isOver) throw failure("invalid_option", "it is accepted already");
     check(this, to);
+    const before = this.#transfer?.closed;
     const transfer = new Incoming(this, { limit });
     this.#transfer = transfer;
     this.#state = "accepted";
-    this.#open(transfer, to).catch((error) => transfer.fail(error));
-    if (!this.#connection) this.#registry.wait(this, PATIENCE);
+    this.#open(transfer, to, before).catch((error) => transfer.fail(error));
+    if (!this.#connection) this.#registry.wait(this);
     return transfer;
   }
 
-  async #open(transfer, to) {
-    if (!(await transfer.open(sink(this, this.#key, to)))) return;
-    this.#resume();
+  async #open(transfer, to, before) {
+    // What the transfer before has written is gone on with.
+    await before;
+    if (await transfer.open(sink(this, this.#key, to))) this.#resume();
   }
 
   /** Goes on over the connection that there is. */
@@ -127,71 +139,84 @@ export class IncomingOffer extends FileOffer {
   }
 
   decline(reason = "") {
-    if (typeof reason !== "string") throw failure("invalid_option", "the reason is not a string");
-    if (this.#state !== "open") return;
-    const connection = this.#connection;
-    this.#connection = undefined;
-    connection?.reject(reason ? `${DECLINED}: ${reason}` : DECLINED);
-    this.#close("declined");
+    const isText = typeof reason === "string" && new TextEncoder().encode(reason).length <= WORDS && !/\p{Cc}/u.test(reason);
+    if (!isText) throw failure("invalid_option", `the reason takes ${WORDS} bytes without control characters`);
+    if (this.#state === "open") this.#close("declined", reason ? `${DECLINED}: ${reason}` : DECLINED);
   }
 
   /** Hands what has arrived to the browser's downloads, again. */
-  async save(files) {
-    await deliver(this, files);
+  async save() {
+    const files = await this.#transfer?.done;
+    if (!files) throw failure("invalid_option", "there is nothing that could be saved again");
+    await deliver(this, [files].flat());
   }
 
   /** Its owner has made it again, over this connection. */
   bind(connection) {
     this.#connection = connection;
     connection.once("close", ({ reason }) => connection === this.#connection && this.#lost(reason));
-    if (this.#transfer?.state === "done") connection.reject("done");
-    else if (this.#transfer && !this.#transfer.isOver) this.#resume();
+    if (this.#transfer && !this.#transfer.isOver) this.#resume();
   }
 
   #lost(reason) {
     this.#connection = undefined;
     const transfer = this.#transfer;
+    // Nothing more is needed of the sender.
+    if (transfer?.isFinishing && !transfer.isOver) return;
     if (transfer && !transfer.isOver) {
       if (isFinal(reason)) {
         transfer.end(reason === "cancelled" ? "cancelled" : "failed", whyEnded(reason, this.from));
         this.#close(reason);
       } else {
         transfer.attach(undefined);
-        this.#registry.wait(this, PATIENCE);
+        this.#registry.wait(this);
       }
     } else if (!AGAIN_POSSIBLE.includes(transfer?.error?.code)) {
       this.#close(isFinal(reason) ? reason : "peer_left");
+    } else {
+      this.#registry.wait(this);
     }
   }
 
   /** Nobody came back. */
-  giveUp() {
-    this.#transfer?.end("failed", failure("peer_left", this.from.id, { peers: [this.from.id] }));
-    this.#close("peer_left");
+  giveUp(code = "peer_left") {
+    this.#transfer?.end("failed", failure(code, this.from.id, { peers: [this.from.id] }));
+    this.#close(code);
   }
 
   /** Its transfer is over. */
   over(transfer) {
-    // What was cancelled here may be accepted again.
-    this.#state = transfer.state === "done" ? "closed" : "open";
+    if (transfer !== this.#transfer) return;
+    // The transfer tells the other side; one that has not got that far leaves the offer as it is.
+    if (transfer.isAttached) this.#connection = undefined;
     if (transfer.state === "done") this.#close("done");
+    else if (this.expires <= new Date()) this.#close("expired");
+    // What was cancelled here may be accepted again.
+    else this.#state = "open";
   }
 
-  #close(reason) {
-    clearTimeout(this.#timer);
-    const transfer = this.#transfer;
-    if (reason === "expired" && transfer && !transfer.isOver) return;
-    if (this.#state === "closed" && reason !== "done") return;
+  #expire() {
+    if (!this.#transfer || this.#transfer.isOver) this.#close("expired");
+  }
+
+  #close(reason, say = "offer_closed") {
+    if (this.#state === "closed") return;
     this.#state = "closed";
-    this.#connection?.reject(reason === "done" ? "done" : "offer_closed");
+    clearTimeout(this.#timer);
+    const connection = this.#connection;
+    this.#connection = undefined;
+    connection?.reject(say);
     this.#registry.forget(this, reason);
     Emitter.emit(this, "close", { reason });
   }
 }
 
 function whyEnded(reason, peer) {
-  if (reason === "cancelled") return failure("cancelled", `by ${peer.id}`, { peers: [peer.id] });
-  return failure(reason, peer.id, { peers: [peer.id] });
+  const about = { peers: [peer.id] };
+  if (reason === "cancelled") return failure("cancelled", `by ${peer.id}`, about);
+  if (reason.startsWith(DECLINED)) return failure("declined", reason.slice(DECLINED.length + 2), about);
+  if (reason === "closed") return failure("closed", peer.id, about);
+  return TOLD.includes(reason) ? failure(reason, peer.id, about) : failure("offer_closed", reason, about);
 }
 
 // ---- this page's own ----
@@ -205,6 +230,8 @@ export class OwnOffer extends FileOffer {
   #state = "open";
   #timer;
   #endings = [];
+  /** The page has it. */
+  #isMade = false;
 
   constructor(manifest, sources, { thread, limit, allow }) {
     super(["transfer", "decline", "close"], manifest);
@@ -237,22 +264,38 @@ export class OwnOffer extends FileOffer {
     this.#endings.push(ending);
   }
 
+  /** From now on nothing is thrown, but told. */
+  made() {
+    this.#isMade = true;
+  }
+
   /** Makes it to a peer, and again whenever the peer comes back, until it is answered. */
   to(peer) {
     if (this.#state === "closed" || (this.#allow && !this.#allow(peer))) return;
     let receiver = this.#receivers.get(peer.id);
+    // Who was not a member is one now.
+    if (["not_member", "left"].includes(receiver?.answered)) receiver.answered = undefined;
     if (receiver?.answered) return;
     if (!receiver) {
       receiver = { peer, wait: AGAIN };
       this.#receivers.set(peer.id, receiver);
-      const back = peer.on("state", (state) => state !== "offline" && this.#announce(receiver));
-      this.#endings.push(back);
+      receiver.stop = peer.on("state", (state) => state !== "offline" && this.#announce(receiver));
     }
     this.#announce(receiver);
   }
 
+  /** The peer is no longer one of those to whom it is made; what was accepted goes on. */
+  without(peer) {
+    const receiver = this.#receivers.get(peer.id);
+    if (!receiver || (receiver.transfer && !receiver.transfer.isOver)) return;
+    receiver.answered ??= "left";
+    clearTimeout(receiver.timer);
+    receiver.connection?.reject("offer_closed");
+  }
+
   #announce(receiver) {
-    if (this.#state === "closed" || receiver.isAsked || receiver.answered) return;
+    const isWanted = this.#state !== "closed" || (receiver.transfer && !receiver.transfer.isOver);
+    if (!isWanted || receiver.isAsked || receiver.answered) return;
     clearTimeout(receiver.timer);
     // The peer's state changes with that, which would bring it about again.
     receiver.isAsked = true;
@@ -260,6 +303,9 @@ export class OwnOffer extends FileOffer {
     try {
       connection = receiver.peer.offering(this.#text);
     } catch (error) {
+      receiver.isAsked = false;
+      if (!this.#isMade) throw error;
+      receiver.transfer?.end("failed", error);
       this.#answer(receiver, error.code ?? "closed");
       return;
     }
@@ -289,14 +335,13 @@ export class OwnOffer extends FileOffer {
     const goesOn = transfer && !transfer.isOver;
     if (reason === "done") {
       transfer?.end("done");
-      receiver.answered = true;
+      receiver.answered = reason;
     } else if (isFinal(reason)) {
+      const isOurs = transfer?.error?.detail === "by this page";
       if (goesOn) transfer.end(reason === "cancelled" ? "cancelled" : "failed", whyEnded(reason, receiver.peer));
       // The receiver may come back to it.
-      if (goesOn && AGAIN_POSSIBLE.includes(reason)) this.#again(receiver);
+      if (transfer && !isOurs && AGAIN_POSSIBLE.includes(reason)) this.#again(receiver);
       else this.#answer(receiver, reason);
-    } else if (this.#state === "closed") {
-      transfer?.end("failed", failure("offer_closed", this.name));
     } else {
       if (goesOn) transfer.attach(undefined);
       this.#again(receiver);
@@ -311,8 +356,8 @@ export class OwnOffer extends FileOffer {
 
   /** No is an answer. */
   #answer(receiver, reason) {
-    receiver.answered = true;
-    if (receiver.transfer) return;
+    receiver.answered ??= reason;
+    if (receiver.transfer || this.#state === "closed" || receiver.answered === "left") return;
     const words = reason.startsWith(`${DECLINED}: `) ? reason.slice(DECLINED.length + 2) : reason;
     Emitter.emit(this, "decline", { peer: receiver.peer, reason: words });
   }
@@ -323,12 +368,15 @@ export class OwnOffer extends FileOffer {
     clearTimeout(this.#timer);
     for (const ending of this.#endings) ending();
     for (const receiver of this.#receivers.values()) {
-      clearTimeout(receiver.timer);
       const { transfer } = receiver;
+      const goesOn = transfer && !transfer.isOver;
       // What has been accepted is finished, unless it is withdrawn.
-      if (reason === "expired" && transfer && !transfer.isOver && receiver.connection) continue;
-      transfer?.end("cancelled", failure("offer_closed", reason));
-      receiver.connection?.reject("offer_closed");
+      if (reason === "expired" && goesOn) continue;
+      clearTimeout(receiver.timer);
+      receiver.stop();
+      if (goesOn) transfer.end("cancelled", failure("offer_closed", reason), "offer_closed");
+      // Who has everything may still be writing it down.
+      else if (transfer?.state !== "done") receiver.connection?.reject("offer_closed");
     }
     Emitter.emit(this, "close", { reason });
   }
@@ -340,12 +388,18 @@ export class OwnOffer extends FileOffer {
 export class Registry {
   #client;
   #offers = new Map();
+  /** Those whose transfer waits for their owner, and until when. */
   #waiting = new Map();
+  #done = new Set();
   /** Offers in threads that this page has not been given yet. */
-  #early = [];
+  #early = new Set();
 
   constructor(client) {
     this.#client = client;
+    client.on("state", (state) => {
+      if (state !== "closed") return;
+      for (const offer of [...this.#offers.values(), ...this.#waiting.keys()]) offer.giveUp("closed");
+    });
   }
 
   /** A peer offers something. */
@@ -359,70 +413,81 @@ export class Registry {
       connection.reject(error.code ?? "protocol_violation");
       return;
     }
+    if (connection.state === "closed") return;
     const { peer } = connection;
-    const known = this.#offers.get(`${peer.id} ${manifest.id}`) ?? this.#waiting.get(`${peer.id} ${key}`)?.offer;
-    if (known && known.size === manifest.files.reduce((sum, { size }) => sum + size, 0)) {
-      this.#goOn(`${peer.id} ${key}`);
-      this.#offers.set(`${peer.id} ${manifest.id}`, known);
+    const name = `${peer.id} ${manifest.id}`;
+    if (this.#done.has(name)) {
+      connection.reject("done");
+      return;
+    }
+    const waits = (offer) => offer.from.id === peer.id && offer.key === key;
+    const known = this.#offers.get(name) ?? [...this.#waiting.keys()].find(waits);
+    if (known?.key === key) {
+      this.#goOn(known);
+      this.#offers.set(name, known);
       known.bind(connection);
       return;
     }
-    let thread;
-    if (manifest.thread !== undefined) {
-      thread = this.#client.threads.get(manifest.thread);
-      if (!thread) {
-        const timer = setTimeout(() => connection.reject("not_member"), 10_000);
-        this.#early.push({ connection, thread: manifest.thread, timer });
-        if (this.#early.length > 64) this.#refuse(this.#early.shift());
-        return;
-      }
-      if (!thread.members.has(peer.id)) {
-        connection.reject("not_member");
-        return;
-      }
+    const thread = manifest.thread === undefined ? undefined : this.#client.threads.get(manifest.thread);
+    if (manifest.thread !== undefined && !thread?.members.has(peer.id)) {
+      if (thread) connection.reject("not_member");
+      else this.#hold(connection, manifest.thread);
+      return;
     }
     const received = await staged(key);
     if (connection.state === "closed") return;
     const offer = new IncomingOffer(manifest, connection, { key, thread, received, registry: this });
-    this.#offers.set(`${peer.id} ${manifest.id}`, offer);
+    this.#offers.set(name, offer);
     if (!(thread ?? this.#client).emitOffer(offer)) {
-      this.#offers.delete(`${peer.id} ${manifest.id}`);
       connection.reject("unhandled");
+      offer.giveUp("unhandled");
     }
   }
 
-  #refuse({ connection, timer }) {
-    clearTimeout(timer);
-    connection.reject("not_member");
+  /** Until the page has been given that thread. */
+  #hold(connection, thread) {
+    const early = { connection, thread };
+    const refuse = () => {
+      this.#early.delete(early);
+      connection.reject("not_member");
+    };
+    if (this.#early.size >= 64) {
+      refuse();
+      return;
+    }
+    early.timer = setTimeout(refuse, 10_000);
+    this.#early.add(early);
   }
 
   /** The page has been given a thread. */
   joined(id) {
-    const mine = this.#early.filter(({ thread }) => thread === id);
-    this.#early = this.#early.filter(({ thread }) => thread !== id);
-    for (const { connection, timer } of mine) {
-      clearTimeout(timer);
-      if (connection.state !== "closed") this.take(connection);
+    for (const early of [...this.#early].filter(({ thread }) => thread === id)) {
+      this.#early.delete(early);
+      clearTimeout(early.timer);
+      if (early.connection.state !== "closed") this.take(early.connection);
     }
   }
 
   /** A transfer waits for its sender, who may have to pick the same files again. */
-  wait(offer, patience) {
-    const name = `${offer.from.id} ${offer.key}`;
-    this.#goOn(name);
-    this.#waiting.set(name, { offer, timer: setTimeout(() => offer.giveUp(), patience) });
+  wait(offer) {
+    this.#goOn(offer);
+    this.#waiting.set(offer, setTimeout(() => offer.giveUp(), PATIENCE));
   }
 
-  #goOn(name) {
-    clearTimeout(this.#waiting.get(name)?.timer);
-    this.#waiting.delete(name);
+  #goOn(offer) {
+    clearTimeout(this.#waiting.get(offer));
+    this.#waiting.delete(offer);
   }
 
   forget(offer, reason) {
-    this.#goOn(`${offer.from.id} ${offer.key}`);
-    // One that is done is asked about again if the sender did not hear of it.
-    if (reason === "done") return;
-    for (const [name, other] of this.#offers) if (other === offer) this.#offers.delete(name);
+    this.#goOn(offer);
+    for (const [name, other] of this.#offers) {
+      if (other !== offer) continue;
+      this.#offers.delete(name);
+      // A sender who did not hear of it asks again.
+      if (reason === "done") this.#done.add(name);
+    }
+    for (const name of this.#done) if (this.#done.size > DONE) this.#done.delete(name);
   }
 }
 
@@ -434,7 +499,9 @@ export async function make(what, options, thread, receivers) {
   const said = { ...(await describe(sources, { note, thumbnail, expires })), thread: thread?.id };
   const text = JSON.stringify(said);
   const offer = new OwnOffer({ ...read(text) }, sources, { thread, limit, allow });
+  if (new TextEncoder().encode(text).length > MANIFEST) throw failure("too_large", "names of more files than fit into an offer");
   offer.announceWith(text);
-  offer.atEnd(receivers((peer) => offer.to(peer)));
+  offer.atEnd(receivers((peer) => offer.to(peer), (peer) => offer.without(peer)));
+  offer.made();
   return offer;
 }

@@ -134,14 +134,14 @@ export class Outgoing extends Transfer {
         const squeeze = this.#squeezes();
         const packed = await this.#read(file, offset, length, squeeze);
         if (squeeze) this.#learn(packed.deflated);
-        this.#hashes.set(piece, packed.hash);
+        this.#hashes?.set(piece, packed.hash);
         const head = this.#machine.piece(round, piece, packed.deflated, packed.hash);
         return { flat: new Flat(head, packed.bytes), bytes: length, piece, content: packed.bytes };
       }
       case HASHES: {
         const [from, count] = numbers;
         const all = new Uint8Array(32 * count);
-        for (let index = 0; index < count; index += 1) all.set(await this.#hashOf(from + index), 32 * index);
+        for (let index = 0; index < count && !this.isOver; index += 1) all.set(await this.#hashOf(from + index), 32 * index);
         const last = this.#places[from + count - 1];
         this.#sent = Math.max(this.#sent, from + count);
         this.has(last.at + last.length);
@@ -151,7 +151,7 @@ export class Outgoing extends Transfer {
       default: {
         const pieces = this.#places.length;
         const all = new Uint8Array(32 * pieces);
-        for (let piece = 0; piece < pieces; piece += 1) all.set(await this.#hashOf(piece), 32 * piece);
+        for (let piece = 0; piece < pieces && !this.isOver; piece += 1) all.set(await this.#hashOf(piece), 32 * piece);
         const root = await hash(all);
         if (!root.every((byte, index) => byte === numbers[index])) throw failure("file_changed", "the other side has something else");
         return { flat: new Flat(this.#machine.confirmed()), bytes: 0, isLast: true };
@@ -160,11 +160,11 @@ export class Outgoing extends Transfer {
   }
 
   async #hashOf(piece) {
-    const known = this.#hashes.get(piece);
+    const known = this.#hashes?.get(piece);
     if (known) return known;
     const { file, offset, length } = this.#places[piece];
     const packed = await this.#read(file, offset, length, false);
-    this.#hashes.set(piece, packed.hash);
+    this.#hashes?.set(piece, packed.hash);
     return packed.hash;
   }
 
@@ -186,7 +186,7 @@ export class Outgoing extends Transfer {
         if (packed.length === length) return packed;
       } else {
         const bytes = await source.read(offset, offset + length);
-        const buffer = bytes instanceof ArrayBuffer ? bytes : new Uint8Array(bytes).buffer;
+        const buffer = ArrayBuffer.isView(bytes) ? bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) : bytes;
         if (buffer.byteLength === length) return await labour("pack", [buffer, squeeze], [buffer]);
       }
     } catch (error) {
@@ -214,9 +214,8 @@ export class Outgoing extends Transfer {
   fail(error) {
     if (this.isOver) return;
     const known = error?.name === "PeerloomError" ? error : failure("file_changed", error?.message ?? "", { cause: error });
-    const { connection } = this;
-    this.end("failed", known.code === "protocol_violation" ? failure(known.code, known.detail, { peers: [this.peer.id] }) : known);
-    connection?.reject(known.code);
+    const about = known.code === "protocol_violation" ? failure(known.code, known.detail, { peers: [this.peer.id] }) : known;
+    this.end("failed", about, known.code);
   }
 
   ended() {
@@ -225,5 +224,6 @@ export class Outgoing extends Transfer {
     this.#wake?.();
     for (const opened of this.#open) opened?.then((key) => labour("closeSource", [key])).catch(() => {});
     this.#open = [];
+    this.#hashes = undefined;
   }
 }

@@ -77,18 +77,40 @@ export class Progress {
 
 /** Holds somebody back who would be faster than so many bytes a second. */
 export class Limiter {
+  #limit;
   #free = 0;
+  #wake;
 
   constructor(limit = Infinity) {
-    this.limit = limit;
+    this.#limit = limit;
   }
 
-  /** Resolves when `bytes` may go. */
+  get limit() {
+    return this.#limit;
+  }
+
+  set limit(limit) {
+    this.#limit = limit;
+    this.wake();
+  }
+
+  /** Whoever waits need wait no longer. */
+  wake() {
+    this.#free = 0;
+    this.#wake?.();
+  }
+
+  /** Resolves when `bytes` have had their time. */
   async pass(bytes) {
-    if (!Number.isFinite(this.limit)) return;
-    const now = performance.now();
-    this.#free = Math.max(this.#free, now - 100) + (bytes / this.limit) * 1000;
-    const wait = this.#free - now;
-    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    if (!Number.isFinite(this.#limit)) return;
+    this.#free = Math.max(this.#free, performance.now() - 100) + (bytes / this.#limit) * 1000;
+    const wait = Math.min(this.#free - performance.now(), 2 ** 31 - 1);
+    if (wait <= 0) return;
+    let timer;
+    await new Promise((resolve) => {
+      this.#wake = resolve;
+      timer = setTimeout(resolve, wait);
+    });
+    clearTimeout(timer);
   }
 }

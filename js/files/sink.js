@@ -61,16 +61,14 @@ class Stage {
   canRewrite = true;
 
   async open() {
-    // One page at a time has it; another one makes its own.
-    for (let copy = 1; ; copy += 1) {
-      const key = copy === 1 ? this.#key : `${this.#key}-${copy}`;
-      const release = await claim(key);
-      if (!release) continue;
-      this.#release = release;
-      this.#key = key;
-      break;
-    }
     return guarded(async () => {
+      await tidied;
+      // One transfer at a time has it; another one makes its own.
+      for (let copy = 1; !this.#release; copy += 1) {
+        const key = copy === 1 ? this.#key : `${this.#key}-${copy}`;
+        this.#release = await claim(key);
+        if (this.#release) this.#key = key;
+      }
       const needed = this.#files.reduce((sum, { size }) => sum + size, 0);
       const held = await labour("openStage", [this.#key]);
       const { quota, usage } = (await navigator.storage.estimate?.().catch(() => undefined)) ?? {};
@@ -117,54 +115,68 @@ class Stage {
 
   /** What is there stays for another time, unless it is of no use. */
   async abort(keep) {
+    if (!this.#release) return;
     await labour(keep ? "closeStage" : "removeStage", [this.#key]).catch(() => {});
-    this.#release?.();
+    this.#release();
+    this.#release = undefined;
   }
 }
 
 /** Holds a name for the page's life; nothing if another page has it. */
 async function claim(key) {
   if (!navigator.locks) return () => {};
-  return new Promise((resolve) => {
-    navigator.locks.request(`peerloom-files ${key}`, { ifAvailable: true }, (lock) => {
+  return new Promise((resolve, reject) => {
+    const held = navigator.locks.request(`peerloom-files ${key}`, { ifAvailable: true }, (lock) => {
       if (!lock) {
         resolve(undefined);
         return undefined;
       }
       return new Promise((release) => resolve(release));
     });
+    held.catch(reject);
   });
 }
 
+/** Resolves when what was left by other pages has been looked through. */
+let tidied;
+
 /** Removes what is done, and what nobody has gone on with for a week. */
-export async function tidy() {
+export function tidy() {
+  // There is nothing, or it can't be looked at.
+  tidied = tidyAll().catch(() => {});
+}
+
+async function tidyAll() {
+  const root = await navigator.storage.getDirectory();
+  const folder = await root.getDirectoryHandle("peerloom-files");
+  const names = new Set();
+  for await (const name of folder.keys()) names.add(name.replace(/\.done$/, ""));
+  for (const name of names) await tidyOne(folder, name).catch(() => {});
+}
+
+async function tidyOne(folder, name) {
+  const release = await claim(name);
+  if (!release) return;
   try {
-    const root = await navigator.storage.getDirectory();
-    const folder = await root.getDirectoryHandle("peerloom-files");
-    const names = [];
-    for await (const name of folder.keys()) names.push(name);
-    for (const name of names.filter((name) => !name.endsWith(".done"))) {
-      const release = await claim(name);
-      if (!release) continue;
-      const done = names.includes(`${name}.done`);
-      const file = await (await folder.getFileHandle(name)).getFile();
-      if (done || Date.now() - file.lastModified > 7 * 24 * 60 * 60 * 1000) {
-        await folder.removeEntry(name);
-        if (done) await folder.removeEntry(`${name}.done`);
-      }
-      release();
-    }
-  } catch {
-    // There is nothing, or it can't be looked at.
+    const done = await folder.getFileHandle(`${name}.done`).then(() => true, () => false);
+    const file = await folder.getFileHandle(name).then((handle) => handle.getFile(), () => undefined);
+    const old = file && Date.now() - file.lastModified > 7 * 24 * 60 * 60 * 1000;
+    if (file && (done || old)) await folder.removeEntry(name);
+    if (done) await folder.removeEntry(`${name}.done`);
+  } finally {
+    release();
   }
 }
 
-/** How many bytes of it are here from an earlier time. */
+/** How many bytes of it are here from an earlier time, for whoever takes them first. */
 export async function staged(key) {
+  await tidied;
   try {
     const root = await navigator.storage.getDirectory();
     const folder = await root.getDirectoryHandle("peerloom-files");
-    return (await (await folder.getFileHandle(key)).getFile()).size;
+    // What is complete belongs to the page that has it.
+    const done = await folder.getFileHandle(`${key}.done`).then(() => true, () => false);
+    return done ? 0 : (await (await folder.getFileHandle(key)).getFile()).size;
   } catch {
     return 0;
   }

@@ -23,7 +23,8 @@ export async function openStage(key) {
 export async function putStage(key, at, bytes, deflated, length, expected) {
   const whole = await unpack(bytes, deflated, length, expected);
   const file = open.get(key);
-  if (!whole || !file) return false;
+  if (!whole) return false;
+  if (!file) throw new DOMException("it was closed", "InvalidStateError");
   for (let written = 0; written < whole.length; ) {
     const count = file.write(whole.subarray(written), { at: at + written });
     if (count === 0) throw new DOMException("no more room", "QuotaExceededError");

@@ -79,9 +79,7 @@ export class Transfer extends Emitter {
 
   cancel() {
     if (this.isOver) return;
-    const { connection } = this;
-    this.end("cancelled", failure("cancelled", "by this page"));
-    connection?.reject("cancelled");
+    this.end("cancelled", failure("cancelled", "by this page"), "cancelled");
   }
 
   #pause(side, paused) {
@@ -109,6 +107,7 @@ export class Transfer extends Emitter {
 
   /** There is a connection, or none. */
   attach(connection) {
+    this.limiter.wake();
     this.connection = connection;
     if (!connection) {
       this.#paused.there = false;
@@ -124,23 +123,29 @@ export class Transfer extends Emitter {
   }
 
   has(bytes) {
-    this.#progress.set(bytes);
+    if (!this.isOver) this.#progress.set(bytes);
   }
 
   advance(bytes) {
-    this.#progress.add(bytes);
+    if (!this.isOver) this.#progress.add(bytes);
   }
 
-  end(state, result) {
+  /** It is over; `say` is what the other side is told, if it does not know. */
+  end(state, result, say) {
     if (this.isOver) return;
+    const { connection } = this;
     this.connection = undefined;
     if (state === "done") this.#progress.set(this.#total);
     else this.#error = result;
-    this.#progress.end();
-    this.#become(state);
+    this.#state = state;
+    this.limiter.wake();
+    // All is in order before the page hears of it, which may begin anew at once.
+    this.ended(state);
+    if (say) connection?.reject(say);
     if (state === "done") this.#settle.resolve(result);
     else this.#settle.reject(result);
-    this.ended(state, result);
+    this.#progress.end();
+    Emitter.emit(this, "state", state);
   }
 
   #become(state) {

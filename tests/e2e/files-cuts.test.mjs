@@ -94,6 +94,39 @@ for (const [number, kinds] of PAIRS.entries()) {
   });
 }
 
+for (const kinds of PAIRS) {
+  scene("a stream that takes its time gets every byte once, over links that are cut", { kinds }, async ([alice, bob]) => {
+    await meet([alice, bob]);
+    const size = 24 * PIECE + 5;
+    await alice.run((size) => client.peer("bob").offer(new File([noise(size)], "slow.bin")).then((offer) => void offer.on("transfer", watched)), size);
+    await bob.run(async () => {
+      const chunks = [];
+      globalThis.writes = [];
+      const stream = new WritableStream({
+        // Each write is let go by the test.
+        write: (chunk) => (chunks.push(chunk.slice()), new Promise((resolve) => writes.push(resolve))),
+        close: () => void (globalThis.whole = new Blob(chunks)),
+      });
+      watched((await offered()).accept({ to: stream }));
+    });
+    for (let cut = 0; cut < 4; cut += 1) {
+      await bob.run(async () => {
+        while (writes.length === 0) await new Promise((resolve) => requestAnimationFrame(resolve));
+      });
+      // In the middle of a write.
+      await alice.run(() => lanes.forEach((lane) => lane.close()));
+      await bob.run(() => client.simulate("link_rebuild").then(() => writes.splice(0).forEach((resolve) => resolve())));
+    }
+    const hash = await bob.run(async () => {
+      const timer = setInterval(() => writes.splice(0).forEach((resolve) => resolve()), 1);
+      await transfer.done;
+      clearInterval(timer);
+      return digest(whole);
+    });
+    assert.equal(hash, await alice.run((size) => digest(new Blob([noise(size)])), size));
+  });
+}
+
 after(() => {
   const lines = [];
   for (const cut of kindsOfCuts) {

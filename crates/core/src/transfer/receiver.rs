@@ -3,7 +3,7 @@
 
 use super::frame::{Frame, HASH};
 use super::layout::{Layout, Place};
-use super::{HASHES, WINDOW};
+use super::{ASKED, HASHES, WINDOW};
 use crate::error::{Code, Error};
 
 /// What came, and what its owner is to do.
@@ -75,7 +75,7 @@ impl Receiver {
     pub fn new(layout: Layout, held: u32) -> Self {
         let held = held.min(layout.pieces());
         Self {
-            window: (WINDOW / u64::from(layout.piece())).max(2) as u32,
+            window: (WINDOW / u64::from(layout.piece())).clamp(2, u64::from(ASKED / 2)) as u32,
             layout,
             round: 0,
             asked: held,
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn pieces_are_asked_for_as_far_as_the_window() {
         let mut a = receiver(100 * u64::from(PIECE), 0);
-        assert_eq!(wants(&mut a), (0..64).collect::<Vec<_>>());
+        assert_eq!(wants(&mut a), (0..32).collect::<Vec<_>>());
         for n in 0..10 {
             assert!(matches!(
                 come(&mut a, piece(0, n), PIECE as usize),
@@ -294,7 +294,7 @@ mod tests {
         }
         assert!(wants(&mut a).is_empty(), "nothing is in its place yet");
         (0..3).for_each(|_| a.checked(true).expect("right"));
-        assert_eq!(wants(&mut a), [64, 65, 66]);
+        assert_eq!(wants(&mut a), [32, 33, 34]);
     }
 
     #[test]
