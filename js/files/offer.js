@@ -430,8 +430,7 @@ export class Registry {
     }
     const thread = manifest.thread === undefined ? undefined : this.#client.threads.get(manifest.thread);
     if (manifest.thread !== undefined && !thread?.members.has(peer.id)) {
-      if (thread) connection.reject("not_member");
-      else this.#hold(connection, manifest.thread);
+      this.#hold(connection, manifest.thread, thread);
       return;
     }
     const received = await staged(key);
@@ -444,28 +443,36 @@ export class Registry {
     }
   }
 
-  /** Until the page has been given that thread. */
-  #hold(connection, thread) {
-    const early = { connection, thread };
+  /**
+   * Until the page has been given that thread, or the server has told of the owner's membership, which can be slower than
+   * the owner.
+   */
+  #hold(connection, id, thread) {
+    const early = { connection, id };
     const refuse = () => {
-      this.#early.delete(early);
+      this.#let(early);
       connection.reject("not_member");
     };
-    if (this.#early.size >= 64) {
-      refuse();
-      return;
-    }
     early.timer = setTimeout(refuse, 10_000);
+    early.stop = thread?.on("join", (member) => member.id === connection.peer.id && this.#again(early));
     this.#early.add(early);
+    if (this.#early.size > 64) refuse();
+  }
+
+  #let(early) {
+    this.#early.delete(early);
+    clearTimeout(early.timer);
+    early.stop?.();
+  }
+
+  #again(early) {
+    this.#let(early);
+    if (early.connection.state !== "closed") this.take(early.connection);
   }
 
   /** The page has been given a thread. */
   joined(id) {
-    for (const early of [...this.#early].filter(({ thread }) => thread === id)) {
-      this.#early.delete(early);
-      clearTimeout(early.timer);
-      if (early.connection.state !== "closed") this.take(early.connection);
-    }
+    for (const early of [...this.#early]) if (early.id === id) this.#again(early);
   }
 
   /** A transfer waits for its sender, who may have to pick the same files again. */

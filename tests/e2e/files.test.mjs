@@ -209,6 +209,16 @@ scenes("a thread is offered a file: those who are there, and who comes, but not 
   assert.equal(await alice.run(() => offer.transfers.length), 2);
 });
 
+scenes("an offer that is quicker than the news of its owner's membership waits for it", {}, async ([alice, bob]) => {
+  await meet([alice, bob]);
+  await alice.run(() => client.peer("bob").send("so that there is a link"));
+  await bob.run(() => join("room").then((thread) => void (globalThis.inThread = new Promise((resolve) => thread.on("offer", resolve)))));
+  await alice.run(async () => {
+    globalThis.offer = await (await join("room")).offer(new Blob([noise(1000)]), { name: "quick" });
+  });
+  assert.equal(await bob.run(() => inThread.then(({ name }) => name)), "quick");
+});
+
 scenes("what can be compressed is, and the rest is left alone", {}, async ([alice, bob]) => {
   await meet([alice, bob]);
   const sentOver = async (make) => {

@@ -6,8 +6,8 @@ use std::fmt::Write;
 use peerloom_core::Code;
 use peerloom_core::wire::codec::{Kinds, decode, decode_json, encode, encode_json};
 use peerloom_core::wire::{
-    Body, Bytes, ClientFrame, CloseCode, Description, DescriptionKind, Item, LeaveReason, LinkFrame, Name,
-    Outcome, ServerFrame, Signal, ThreadId, limits,
+    Body, Bytes, ClientFrame, CloseCode, Description, DescriptionKind, Item, LeaveReason, LinkFrame,
+    Manifest, Name, Outcome, ServerFrame, Signal, ThreadId, limits,
 };
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
@@ -216,6 +216,10 @@ fn the_numbers_of_kinds_are_the_codecs() {
                 index: 0,
                 last: true,
                 bytes: Bytes(vec![1]),
+            },
+            Item::Offer {
+                number: 1,
+                manifest: Manifest::new("{}").expect("short"),
             },
         ],
     );
