@@ -61,7 +61,7 @@ const loadFiles = later(async () => {
 
 /** What is dropped on a page can be read only while it is told of. */
 function grasp(what) {
-  if (!(what instanceof (globalThis.DataTransfer ?? Array)) || Array.isArray(what)) return what;
+  if (typeof DataTransfer !== "function" || !(what instanceof DataTransfer)) return what;
   const items = Array.from(what.items).filter(({ kind }) => kind === "file");
   return items.map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
 }

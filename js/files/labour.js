@@ -4,9 +4,12 @@ import * as piece from "./piece.js";
 import * as source from "./source.js";
 
 const HERE = { ...piece, ...source };
+const TRIES = 3;
 
 let worker;
 let started;
+/** How often it came to an error, which a page's policy can be the reason for: that does not change. */
+let failures = 0;
 let number = 0;
 const waiting = new Map();
 
@@ -35,8 +38,9 @@ function start() {
     worker.addEventListener("error", (event) => {
       event.preventDefault();
       worker = undefined;
-      // The next one to need it tries again.
-      started = undefined;
+      // The next one to need it tries again: the network may have been gone.
+      failures += 1;
+      if (failures < TRIES) started = undefined;
       resolve(false);
       for (const { reject } of waiting.values()) reject(new DOMException("the worker ended", "AbortError"));
       waiting.clear();

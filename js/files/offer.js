@@ -21,7 +21,6 @@ const DECLINED = "declined";
 const AGAIN_POSSIBLE = ["cancelled", "storage_full", "storage_failed", "invalid_option"];
 /** Ends that somebody has willed, or that trying again would only repeat. */
 const FINAL = ["done", "cancelled", "offer_closed", "unhandled", "closed", "file_corrupt", "file_changed", "storage_full", "storage_failed", "invalid_option", "limit_reached", "too_large", "not_member", "protocol_violation"];
-
 /** Of these, and of what else a peer may say, those that are told as they are. */
 const TOLD = ["file_corrupt", "file_changed", "storage_full", "storage_failed", "protocol_violation", "too_large", "peer_left"];
 /** Bytes of what is said of files. */
@@ -233,8 +232,10 @@ export class OwnOffer extends FileOffer {
   /** The page has it. */
   #isMade = false;
 
-  constructor(manifest, sources, { thread, limit, allow }) {
+  /** `text` is what is said to receivers. */
+  constructor(manifest, sources, { text, thread, limit, allow }) {
     super(["transfer", "decline", "close"], manifest);
+    this.#text = text;
     this.thread = thread;
     this.#sources = sources;
     this.#limit = speed(limit);
@@ -252,11 +253,6 @@ export class OwnOffer extends FileOffer {
 
   withdraw() {
     this.#close("withdrawn");
-  }
-
-  /** What is said to receivers. */
-  announceWith(text) {
-    this.#text = text;
   }
 
   /** Something to do when it is over. */
@@ -498,17 +494,21 @@ export class Registry {
   }
 }
 
-/** Makes an offer; `receivers(to)` tells whom to make it to, now and later, and returns what ends that. */
+/** Makes an offer; `receivers(to, without)` tells whom to make it to, now and later, and returns what ends that. */
 export async function make(what, options, thread, receivers) {
   const { note, thumbnail, expires, name, limit, allow } = options ?? {};
   if (allow !== undefined && typeof allow !== "function") throw failure("invalid_option", "`allow` takes a function");
   const sources = await collect(what, name);
   const said = { ...(await describe(sources, { note, thumbnail, expires })), thread: thread?.id };
   const text = JSON.stringify(said);
-  const offer = new OwnOffer({ ...read(text) }, sources, { thread, limit, allow });
   if (new TextEncoder().encode(text).length > MANIFEST) throw failure("too_large", "names of more files than fit into an offer");
-  offer.announceWith(text);
-  offer.atEnd(receivers((peer) => offer.to(peer), (peer) => offer.without(peer)));
+  const offer = new OwnOffer(read(text), sources, { text, thread, limit, allow });
+  try {
+    offer.atEnd(receivers((peer) => offer.to(peer), (peer) => offer.without(peer)));
+  } catch (error) {
+    offer.withdraw();
+    throw error;
+  }
   offer.made();
   return offer;
 }

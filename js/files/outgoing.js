@@ -10,7 +10,10 @@ const PIECE = 0;
 const HASHES = 1;
 const PAUSED = 2;
 const DONE = 3;
-/** Bytes that wait for the network before another piece is read. */
+/**
+ * Bytes that wait for the network before another piece is sent. Not below what a connection takes at once: it tells of room
+ * only after it was full.
+ */
 const ENOUGH = 1024 * 1024;
 /** Pieces that are read and hashed while others are sent. */
 const AHEAD = 4;

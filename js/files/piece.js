@@ -1,8 +1,8 @@
 // One piece on its way: hashed, and made smaller where that pays. All of it is the browser's own code; the worker runs it
 // off the page's thread.
 
-// Measured with 1 GiB: in Gecko, which is late to collect buffers, memory grows by half without this; in Chromium it has
-// the opposite effect, because Blink goes on holding what V8 no longer counts.
+// Gecko is late to collect buffers: a receiver of 100 MiB grew by 34 MiB with this, and by 90 without. In Chromium it has the
+// opposite effect, because Blink goes on holding what V8 no longer counts: 1.1 GiB for 1 GiB, and 0.1 without.
 const frees = /Gecko\//.test(navigator.userAgent);
 
 /** Gives the memory of bytes back that nobody looks at any more, at once: collecting garbage would be late. */
