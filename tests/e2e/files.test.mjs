@@ -219,6 +219,17 @@ scenes("an offer that is quicker than the news of its owner's membership waits f
   assert.equal(await bob.run(() => inThread.then(({ name }) => name)), "quick");
 });
 
+scenes("without workers the page's own thread does the work, and files go to memory", {}, async ([alice, bob]) => {
+  for (const actor of [alice, bob]) await actor.run(() => void delete globalThis.Worker);
+  await meet([alice, bob]);
+  await offerNoise(alice, bob, 3 * PIECE + 7);
+  const { size, right } = await bob.run(async () => {
+    const file = await offers[0].accept({ to: "file" }).done;
+    return { size: file.size, right: (await digest(file)) === (await digest(new Blob([noise(file.size)]))) };
+  });
+  assert.deepEqual([size, right], [3 * PIECE + 7, true]);
+});
+
 scenes("what can be compressed is, and the rest is left alone", {}, async ([alice, bob]) => {
   await meet([alice, bob]);
   const sentOver = async (make) => {
