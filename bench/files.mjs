@@ -54,6 +54,10 @@ export async function measureFiles(pair, browser, samples, chats, faults) {
   if (!(await check(pair, samples.noise, faults))) return result;
   result.noise = megabytes / seconds;
 
+  const again = await send(pair, samples.noise);
+  if (!(await check(pair, samples.noise, faults))) return result;
+  result.again = megabytes / again;
+
   const archived = await send(pair, samples.archive);
   if (!(await check(pair, samples.archive, faults))) return result;
   result.archive = samples.archive.size / 1e6 / archived;

@@ -546,6 +546,12 @@ impl Connection {
         self.seat.send(data)
     }
 
+    /// Whether `drain` will come, before which nothing more should be sent.
+    #[wasm_bindgen(getter, js_name = isFull, skip_typescript)]
+    pub fn is_full(&self) -> bool {
+        self.seat.was_full.get()
+    }
+
     /// What is offered, as JSON text, if it is to carry files.
     #[wasm_bindgen(getter, skip_typescript)]
     pub fn manifest(&self) -> Option<String> {

@@ -10,11 +10,6 @@ const PIECE = 0;
 const HASHES = 1;
 const PAUSED = 2;
 const DONE = 3;
-/**
- * Bytes that wait for the network before another piece is sent. Not below what a connection takes at once: it tells of room
- * only after it was full.
- */
-const ENOUGH = 1024 * 1024;
 /** Pieces that are read and hashed while others are sent. */
 const AHEAD = 4;
 /** Pieces between two tries to compress what could not be compressed, at most. */
@@ -116,7 +111,7 @@ export class Outgoing extends Transfer {
   /** Waits until it may be sent. */
   async #turn(round, bytes) {
     if (bytes > 0) await this.limiter.pass(bytes);
-    while (round === this.#round && !this.isOver && (this.isPaused || this.connection.bufferedAmount > ENOUGH)) {
+    while (round === this.#round && !this.isOver && (this.isPaused || this.connection.isFull)) {
       await new Promise((resolve) => (this.#wake = resolve));
     }
     this.#wake = undefined;

@@ -4,6 +4,7 @@
 import { failure } from "./kit.js";
 import { hasWorker, labour } from "./labour.js";
 import { harmless } from "./manifest.js";
+import { remind } from "./piece.js";
 import { archive } from "./zip.js";
 
 /** Bytes that are kept in memory where nothing can be kept on disk. */
@@ -225,6 +226,7 @@ class Sequence {
     return guarded(async () => {
       await this.#advance(place.file);
       await this.#present.write(bytes);
+      remind();
     });
   }
 

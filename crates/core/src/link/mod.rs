@@ -7,6 +7,7 @@
 mod inbox;
 mod outbox;
 mod stream;
+mod window;
 
 use std::collections::VecDeque;
 
@@ -28,6 +29,8 @@ const PING_AFTER: u64 = 2_000;
 const PONG_WITHIN: u64 = 2_500;
 /// Milliseconds of silence after which a channel counts as dead.
 pub const SILENCE: u64 = PING_AFTER + PONG_WITHIN;
+/// Milliseconds after the last message for which more are expected.
+const TALK: u64 = 1_000;
 /// Both for the way through the server, which costs the server something.
 const RELAY_PING_AFTER: u64 = 4_000;
 const RELAY_PONG_WITHIN: u64 = 4_000;
@@ -79,6 +82,8 @@ pub struct Link {
     control: VecDeque<LinkFrame>,
     /// The owner was told that messages wait for the channel.
     awaits_channel: bool,
+    /// When something was last said, by either side.
+    talked_at: Time,
 }
 
 impl Link {
@@ -97,6 +102,7 @@ impl Link {
             round_trip: None,
             control: VecDeque::new(),
             awaits_channel: false,
+            talked_at: Time(0),
         }
     }
 
@@ -144,7 +150,14 @@ impl Link {
 
     /// Puts a message into the outbox. `receipt` comes back as [`Arrival::Confirmed`] when the other side has it.
     pub fn send(&mut self, now: Time, message: &Encoded, receipt: Option<Receipt>) {
+        self.talked_at = now;
         self.outbox.push(now, message, receipt);
+    }
+
+    /// Whether either side has said something a moment ago: what else goes to the peer is not to stand in the way.
+    #[must_use]
+    pub fn talks(&self, now: Time) -> bool {
+        self.talked_at > Time(0) && now - self.talked_at < TALK
     }
 
     /// Changes how frames travel. Everything unconfirmed is sent again.
@@ -260,6 +273,7 @@ impl Link {
         }
         match frame {
             LinkFrame::Data { header, items } => {
+                self.talked_at = now;
                 self.confirm(now, header.acknowledged, arrivals)?;
                 if !self.inbox.take(now, header, items, size, arrivals)? {
                     self.control.retain(|frame| *frame != LinkFrame::Bye);

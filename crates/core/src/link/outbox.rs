@@ -252,6 +252,11 @@ impl Outbox {
         self.pending > 0
     }
 
+    /// Number of the next entry to hand to the carrier.
+    pub(super) fn next(&self) -> u64 {
+        self.cursor
+    }
+
     fn may_send(&self, carrier: Carrier) -> bool {
         if self.pending == 0 {
             return false;

@@ -4,11 +4,13 @@
 //! unordered one gives what comes at once and remembers which numbers it had. A lossy one keeps nothing.
 
 use super::outbox::{Encoded, Outbox};
+use super::window::Window;
 use super::{Carrier, Receipt, Violation};
 use crate::time::Time;
 use crate::wire::{Acknowledgement, Bytes, Item, LinkFrame, LinkHeader, codec, limits};
 
-/// Bytes in an outbox above which its owner is to wait, and below which it is to go on.
+/// Bytes in an outbox beyond those that may be on their way, above which its owner is to wait, and below which it is to
+/// go on.
 const HIGH: usize = 1024 * 1024;
 const LOW: usize = 256 * 1024;
 /// The one stream that a connection has.
@@ -44,6 +46,7 @@ pub struct Stream {
     delivery: Delivery,
     carrier: Carrier,
     outbox: Outbox,
+    window: Window,
     /// Every number before this one has arrived.
     next: u64,
     /// What has arrived beyond it: from, to. In order, with gaps between.
@@ -70,6 +73,7 @@ impl Stream {
             delivery,
             carrier: Carrier::None,
             outbox: Outbox::new(STREAM),
+            window: Window::default(),
             next: 0,
             ahead: Vec::new(),
             owes: false,
@@ -109,19 +113,19 @@ impl Stream {
 
     /// Whether more may be put in.
     pub fn has_room(&mut self) -> bool {
-        self.full |= self.outbox.bytes() >= HIGH;
+        self.full |= self.outbox.bytes() >= self.window.size() + HIGH;
         !self.full
     }
 
     /// Whether the owner will be told of room because there is less than that now.
     pub fn awaits_room(&mut self) -> bool {
-        self.full |= self.outbox.bytes() > LOW;
+        self.full |= self.outbox.bytes() > self.window.size() + LOW;
         self.full
     }
 
     /// Whether there is room again for an owner who was told that there is none.
     pub fn poll_room(&mut self) -> bool {
-        self.full && self.outbox.bytes() <= LOW && std::mem::take(&mut self.full)
+        self.full && self.outbox.bytes() <= self.window.size() + LOW && std::mem::take(&mut self.full)
     }
 
     /// Puts in a piece of at most [`limits::PIECE`] bytes. A lossy stream without a carrier gives it up, and returns the
@@ -158,6 +162,7 @@ impl Stream {
     pub fn carry(&mut self, now: Time, carrier: Carrier, lost: impl FnMut(Receipt)) {
         self.carrier = carrier;
         self.was_carried |= carrier != Carrier::None;
+        self.window.reset();
         self.drained();
         if self.delivery != Delivery::Lossy {
             self.outbox.rewind(now);
@@ -186,7 +191,7 @@ impl Stream {
     }
 
     /// The next frame for the carrier, in binary form; `handed` hears of messages that are done with it.
-    pub fn poll_frame(&mut self, handed: impl FnMut(Receipt)) -> Option<Vec<u8>> {
+    pub fn poll_frame(&mut self, now: Time, handed: impl FnMut(Receipt)) -> Option<Vec<u8>> {
         if self.carrier == Carrier::None {
             return None;
         }
@@ -194,9 +199,14 @@ impl Stream {
             stream: STREAM,
             next: self.next,
         };
-        let frame = self.outbox.poll_frame(self.carrier, acknowledged);
+        let measured = self.is_measured();
+        let frame = (!measured || self.window.is_open())
+            .then(|| self.outbox.poll_frame(self.carrier, acknowledged))
+            .flatten();
         if self.delivery == Delivery::Lossy {
             self.outbox.forget_handed(handed);
+        } else if let Some(frame) = frame.as_ref().filter(|_| measured) {
+            self.window.sent(now, self.outbox.next(), frame.len());
         }
         let frame = frame.or_else(|| {
             let due = std::mem::take(&mut self.acknowledges) && self.owes;
@@ -214,10 +224,22 @@ impl Stream {
         Some(frame)
     }
 
+    /// Whether what goes is confirmed, and over a way that others share with it.
+    fn is_measured(&self) -> bool {
+        self.carrier == Carrier::Channel && self.delivery != Delivery::Lossy
+    }
+
+    /// Whether there is talk on the link, which this stream is not to stand in the way of.
+    pub fn talk(&mut self, talks: bool) {
+        self.window.talk(talks);
+    }
+
     /// As [`super::Link::poll_awaits_channel`].
     pub fn poll_awaits_channel(&mut self) -> bool {
         self.carrier == Carrier::Channel
             && self.outbox.is_pending()
+            // Else it is acknowledgements that it waits for.
+            && (!self.is_measured() || self.window.is_open())
             && !std::mem::replace(&mut self.awaits_channel, true)
     }
 
@@ -267,13 +289,16 @@ impl Stream {
                 if header.stream != STREAM {
                     return Err(Violation("another stream"));
                 }
+                self.window.confirmed(now, header.acknowledged.next);
                 self.outbox.confirm(now, header.acknowledged, confirmed)?;
                 self.take(header, items, pieces)
             }
             Ok(LinkFrame::Acknowledge { acknowledged, again }) => {
+                self.window.confirmed(now, acknowledged.next);
                 self.outbox.confirm(now, acknowledged, confirmed)?;
                 if again && acknowledged.stream == STREAM && self.delivery != Delivery::Lossy {
                     self.outbox.rewind_asked(now);
+                    self.window.reset();
                 }
                 Ok(())
             }
@@ -373,7 +398,7 @@ mod tests {
         let mut frames = Vec::new();
         loop {
             stream.drained();
-            match stream.poll_frame(|receipt| handed.push(receipt)) {
+            match stream.poll_frame(Time(0), |receipt| handed.push(receipt)) {
                 Some(frame) => frames.push(frame),
                 None => return frames,
             }

@@ -32,7 +32,7 @@ impl Client {
     pub(in crate::client) fn connection_channel_drained(&mut self, now: Time, key: ConnectionKey) {
         if let Some(connection) = self.connection_mut(key) {
             connection.stream.drained();
-            self.flush_connection(key);
+            self.flush_connection(now, key);
             self.finish_connection(now, key);
         }
     }
@@ -89,13 +89,13 @@ impl Client {
         lost.into_iter().for_each(|receipt| self.settle(receipt));
     }
 
-    pub(in crate::client) fn acknowledge_connections(&mut self, peer: PeerKey) {
+    pub(in crate::client) fn acknowledge_connections(&mut self, now: Time, peer: PeerKey) {
         for key in self.connection_keys(peer) {
             if let Some(connection) = self.connection_mut(key)
                 && connection.owes()
             {
                 connection.stream.acknowledge();
-                self.flush_connection(key);
+                self.flush_connection(now, key);
             }
         }
     }
@@ -147,15 +147,20 @@ impl Client {
             self.outputs
                 .push_back(Output::OpenChannel(key, generation, terms));
         }
-        self.flush_connection(key);
+        self.flush_connection(now, key);
         self.finish_connection(now, key);
     }
 
-    pub(in crate::client) fn flush_connection(&mut self, key: ConnectionKey) {
+    pub(in crate::client) fn flush_connection(&mut self, now: Time, key: ConnectionKey) {
         let online = self.is_online();
         let backlog = self.session.backlog();
-        let generation = self.peers.get(key.peer).generation;
+        let peer = self.peers.get(key.peer);
+        let generation = peer.generation;
+        let talks = peer.link.talks(now);
         let channel = Channel::Connection(key.number);
+        if let Some(connection) = self.connection_mut(key) {
+            connection.stream.talk(talks);
+        }
         loop {
             let Some(connection) = self.connection_mut(key) else {
                 return;
@@ -166,7 +171,7 @@ impl Client {
             }
             let drops = carrier == Carrier::Relay && connection.is_lossy() && backlog >= LOSSY_BACKLOG;
             let mut handed = Vec::new();
-            let frame = connection.stream.poll_frame(|receipt| handed.push(receipt));
+            let frame = connection.stream.poll_frame(now, |receipt| handed.push(receipt));
             handed.into_iter().for_each(|receipt| self.settle(receipt));
             match frame {
                 None => break,
@@ -252,7 +257,7 @@ impl Client {
         if let Some(connection) = self.connection_mut(key)
             && connection.stream.tick(now)
         {
-            self.flush_connection(key);
+            self.flush_connection(now, key);
         }
     }
 }

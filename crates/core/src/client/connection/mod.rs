@@ -252,7 +252,7 @@ impl Client {
                 let dropped = connection.stream.send(now, index, last, bytes, receipt);
                 dropped.into_iter().for_each(|receipt| self.settle(receipt));
                 self.await_path(now, key.peer);
-                self.flush_connection(key);
+                self.flush_connection(now, key);
             }
             _ => {
                 if let Some(receipt) = receipt {
@@ -451,7 +451,7 @@ impl Client {
         if owes {
             self.peers.owe(key.peer);
         }
-        self.flush_connection(key);
+        self.flush_connection(now, key);
         self.finish_connection(now, key);
     }
 

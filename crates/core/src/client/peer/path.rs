@@ -194,7 +194,7 @@ impl Client {
         for key in std::mem::take(&mut self.peers.owing) {
             self.peers.get_mut(key).link.acknowledge(now);
             self.flush(now, key);
-            self.acknowledge_connections(key);
+            self.acknowledge_connections(now, key);
         }
     }
 
