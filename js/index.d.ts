@@ -226,7 +226,7 @@ export interface ConnectionEvents {
   /** It was accepted: what was sent before goes out now. */
   open: Connection;
   message: Data;
-  /** After more than 1 MiB had waited, no more than 256 KiB do. */
+  /** After more than 1 MiB had waited, no more than 256 KiB do; what is on its way, 4 MiB at most, not counted. */
   drain: Connection;
   /** The last event. `"closed"`, the text that either page gave, or the code of an error such as `"peer_left"`. */
   close: { readonly reason: string };

@@ -28,7 +28,12 @@ let pieces = 0;
  */
 export function remind() {
   pieces += 1;
-  if (pieces % PIECES === 0) new ArrayBuffer(REMINDER);
+  if (pieces % PIECES !== 0) return;
+  try {
+    new ArrayBuffer(REMINDER);
+  } catch {
+    // There is so little that the browser collects by itself.
+  }
 }
 
 /** Pushes `bytes` through a stream that transforms them; `undefined` if that makes more than `most` bytes. */

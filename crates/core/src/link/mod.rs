@@ -29,11 +29,11 @@ const PING_AFTER: u64 = 2_000;
 const PONG_WITHIN: u64 = 2_500;
 /// Milliseconds of silence after which a channel counts as dead.
 pub const SILENCE: u64 = PING_AFTER + PONG_WITHIN;
-/// Milliseconds after the last message for which more are expected.
-const TALK: u64 = 1_000;
 /// Both for the way through the server, which costs the server something.
 const RELAY_PING_AFTER: u64 = 4_000;
 const RELAY_PONG_WITHIN: u64 = 4_000;
+/// Milliseconds after the last message for which more are expected.
+const TALK: u64 = 1_000;
 
 /// How frames travel at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -252,6 +252,11 @@ impl Outbox {
         self.pending > 0
     }
 
+    /// Number of the first entry that the other side has not confirmed.
+    pub(super) fn base(&self) -> u64 {
+        self.base
+    }
+
     /// Number of the next entry to hand to the carrier.
     pub(super) fn next(&self) -> u64 {
         self.cursor

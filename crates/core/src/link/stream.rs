@@ -289,13 +289,11 @@ impl Stream {
                 if header.stream != STREAM {
                     return Err(Violation("another stream"));
                 }
-                self.window.confirmed(now, header.acknowledged.next);
-                self.outbox.confirm(now, header.acknowledged, confirmed)?;
+                self.confirm(now, header.acknowledged, confirmed)?;
                 self.take(header, items, pieces)
             }
             Ok(LinkFrame::Acknowledge { acknowledged, again }) => {
-                self.window.confirmed(now, acknowledged.next);
-                self.outbox.confirm(now, acknowledged, confirmed)?;
+                self.confirm(now, acknowledged, confirmed)?;
                 if again && acknowledged.stream == STREAM && self.delivery != Delivery::Lossy {
                     self.outbox.rewind_asked(now);
                     self.window.reset();
@@ -306,6 +304,18 @@ impl Stream {
             Err(codec::DecodeError::Unknown) => Ok(()),
             Err(codec::DecodeError::Malformed) => Err(Violation("not a link frame")),
         }
+    }
+
+    fn confirm(
+        &mut self,
+        now: Time,
+        acknowledged: Acknowledgement,
+        confirmed: impl FnMut(Receipt),
+    ) -> Result<(), Violation> {
+        self.outbox.confirm(now, acknowledged, confirmed)?;
+        // What the outbox does not believe makes no room either.
+        self.window.confirmed(now, self.outbox.base());
+        Ok(())
     }
 
     fn take(
@@ -491,6 +501,36 @@ mod tests {
         a.send(Time(0), 0, false, vec![2], None);
         a.send(Time(0), 1, true, vec![2], Some(6));
         assert_eq!(come(frames(&mut a, &mut Vec::new())), [(4, 0), (4, 1)]);
+    }
+
+    /// A frame that confirms everything before `next`, of that stream.
+    fn confirms(stream: u32, next: u64) -> Vec<u8> {
+        codec::encode(&LinkFrame::Acknowledge {
+            acknowledged: Acknowledgement { stream, next },
+            again: false,
+        })
+    }
+
+    #[test]
+    fn what_is_on_its_way_waits_for_acknowledgements_and_for_nothing_else() {
+        let mut a = carried(Delivery::Ordered);
+        for n in 0..4 {
+            a.send(Time(1), 0, true, vec![n; limits::PIECE], None);
+        }
+        let sent = frames(&mut a, &mut Vec::new()).len();
+        assert!(sent < 4, "{sent} frames at once");
+        // The channel is empty: to wait for it would be to ask it again and again.
+        assert!(!a.poll_awaits_channel());
+        for forged in [confirms(0, 4), confirms(STREAM + 1, 4)] {
+            let _ = a.receive(Time(2), &forged, &mut Vec::new(), |_| {});
+            assert!(
+                frames(&mut a, &mut Vec::new()).is_empty(),
+                "a forged acknowledgement"
+            );
+        }
+        a.receive(Time(2), &confirms(STREAM, sent as u64), &mut Vec::new(), |_| {})
+            .expect("within the rules");
+        assert!(!frames(&mut a, &mut Vec::new()).is_empty());
     }
 
     #[test]
